@@ -1,0 +1,1 @@
+"""Contacts and their aliases, windows, assignment, hand-over."""

@@ -1,0 +1,1 @@
+"""Parse, ask one function, render. No decisions."""

@@ -1,0 +1,1 @@
+"""The `/v1` routes: one file per noun, each route with its declared scope."""
