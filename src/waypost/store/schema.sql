@@ -23,6 +23,7 @@ CREATE TABLE journal (
   at BIGINT NOT NULL
 );
 CREATE INDEX journal_by_aggregate ON journal (aggregate_id, version);
+CREATE INDEX journal_by_tenant ON journal (tenant_id, position);
 
 -- Content apart from the journal: immutable, through the codec, erasable.
 CREATE TABLE contents (

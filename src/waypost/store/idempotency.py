@@ -1,0 +1,90 @@
+"""Idempotency keys: an answer is stored in the transaction that made it true, and given again for the same body."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from waypost.domain.errors import InvalidRequest
+from waypost.domain.times import to_ms
+from waypost.store.engine import single
+from waypost.store.transaction import Reading, Transaction
+
+
+class Claim(Struct, frozen=True):
+    """A caller's `Idempotency-Key` on one request; the digest covers route and body."""
+
+    tenant_id: str
+    key: str
+    request_digest: bytes
+    expires_at: datetime
+
+
+class Answer(Struct, frozen=True):
+    """A stored answer: HTTP status and body."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+class Once(Struct, frozen=True):
+    """A change to make at most once. `run` changes rows; `render` gives the answer to store."""
+
+    claim: Claim
+    run: Callable[[Transaction], Any]
+    render: Callable[[Any], Answer]
+    now: datetime
+
+
+def find(reading: Reading, claim: Claim, now: datetime) -> Answer | None:
+    """Give the answer stored for this key, if any; another body under the same key is refused."""
+    row = reading.one(
+        "SELECT request_digest, status, answer, expires_at FROM idempotency WHERE tenant_id = ? AND key = ?",
+        (claim.tenant_id, claim.key),
+    )
+    if row is None or row[3] <= to_ms(now):
+        return None
+    if row[0] != claim.request_digest:
+        raise InvalidRequest(
+            "this Idempotency-Key was used with another request",
+            code="idempotency_key_reused",
+            field="Idempotency-Key",
+            remedy="use a new key for a new request",
+        )
+    return Answer(row[1], row[2], replayed=True)
+
+
+def keep(tx: Transaction, claim: Claim, answer: Answer) -> None:
+    """Store `answer` in the running transaction; replaces one that has expired."""
+    tx.execute(
+        "INSERT INTO idempotency (tenant_id, key, request_digest, status, answer, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (tenant_id, key) DO UPDATE SET request_digest = excluded.request_digest,"
+        " status = excluded.status, answer = excluded.answer, expires_at = excluded.expires_at",
+        (
+            claim.tenant_id,
+            claim.key,
+            claim.request_digest,
+            answer.status,
+            answer.body,
+            to_ms(claim.expires_at),
+        ),
+    )
+
+
+@single
+def once(tx: Transaction, item: Once) -> Answer:
+    """Run the change unless its key has an answer; gives the stored or the new answer."""
+    stored = find(tx, item.claim, item.now)
+    if stored is not None:
+        return stored
+    answer = item.render(item.run(tx))
+    keep(tx, item.claim, answer)
+    return answer
+
+
+@single
+def purge(tx: Transaction, now: datetime) -> int:
+    """Drop expired keys; gives how many."""
+    return tx.execute("DELETE FROM idempotency WHERE expires_at <= ?", (to_ms(now),))

@@ -1,0 +1,125 @@
+"""What an operation sees: `Reading` for queries, `Transaction` for changes and their journal lines.
+
+SQL is portable between SQLite and PostgreSQL; parameters are positional `?`. Journal lines are collected during the
+transaction and written with it: a change without its line cannot be committed by forgetting a second call, because
+every operation in this room appends beside its change.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from waypost.domain.ids import IdSource
+from waypost.domain.times import to_ms
+from waypost.store.codec import Codec
+
+Row = tuple[Any, ...]
+_encode = msgspec.json.Encoder().encode
+
+_INSERT_LINE = """
+INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version, number_id, contact_id, content_id,
+                     actor, reason, facts, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Line(Struct, frozen=True):
+    """One journal line to be. `facts` holds no message content and no secret."""
+
+    tenant_id: str
+    kind: str
+    aggregate_id: str
+    version: int
+    actor: str
+    at: datetime
+    reason: str | None = None
+    number_id: str | None = None
+    contact_id: str | None = None
+    content_id: str | None = None
+    facts: dict[str, Any] = {}
+
+
+class Reading:
+    """A consistent view of the rows."""
+
+    def __init__(self, connection: apsw.Connection, codec: Codec, timeline: str) -> None:
+        self._connection = connection
+        self.codec = codec
+        self.timeline = timeline
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Run a named query and give all its rows."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """Run a named query and give its first row, or None."""
+        for row in self._connection.execute(sql, parameters):
+            return tuple(row)
+        return None
+
+
+class Transaction(Reading):
+    """One transaction on the writer's connection; `position` is the journal's last one so far."""
+
+    def __init__(self, connection: apsw.Connection, codec: Codec, ids: IdSource, timeline: str) -> None:
+        super().__init__(connection, codec, timeline)
+        self.ids = ids
+        self._lines: list[Row] = []
+        self.position = int((self.one("SELECT max(position) FROM journal") or (0,))[0] or 0)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a change and give the number of rows it touched."""
+        self._connection.execute(sql, parameters)
+        return self._connection.changes()
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a change once per row of parameters."""
+        self._connection.executemany(sql, rows)
+
+    def journal(self, line: Line) -> int:
+        """Append `line`; gives its position."""
+        self.position += 1
+        self._lines.append(
+            (
+                self.position,
+                self.timeline,
+                line.tenant_id,
+                line.kind,
+                line.aggregate_id,
+                line.version,
+                line.number_id,
+                line.contact_id,
+                line.content_id,
+                line.actor,
+                line.reason,
+                _encode(line.facts),
+                to_ms(line.at),
+            )
+        )
+        return self.position
+
+    def mark(self) -> int:
+        """Open a savepoint and give its mark."""
+        self._connection.execute("SAVEPOINT operation")
+        return len(self._lines)
+
+    def release(self) -> None:
+        """Keep what was done since the mark."""
+        self._connection.execute("RELEASE operation")
+
+    def undo(self, mark: int) -> None:
+        """Take back what was done since the mark, journal lines too."""
+        self._connection.execute("ROLLBACK TO operation")
+        self._connection.execute("RELEASE operation")
+        self.position -= len(self._lines) - mark
+        del self._lines[mark:]
+
+    def flush(self) -> None:
+        """Write the collected journal lines; the engine calls it right before COMMIT."""
+        if self._lines:
+            self._connection.executemany(_INSERT_LINE, self._lines)
+            self._lines = []
