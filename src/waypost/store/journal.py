@@ -47,7 +47,9 @@ class Event(Struct, frozen=True):
 
 
 def _event(row: Row) -> Event:
-    return Event(*row[:11], facts=_decode(row[11]), at=row[12])
+    values: list[Any] = list(row)
+    values[11] = _decode(values[11])
+    return Event(*values)
 
 
 def position_now(reading: Reading) -> int:

@@ -179,7 +179,8 @@ CREATE TABLE messages (
   on_unknown TEXT NOT NULL,
   attempts INTEGER NOT NULL,          -- spoken, not claimed
   attempt_id TEXT,                    -- the latest
-  due_at BIGINT NOT NULL,
+  not_before BIGINT NOT NULL,         -- its place in line: accepted_at unless scheduled
+  due_at BIGINT NOT NULL,             -- when to look at it; far future while somebody in line goes first
   expires_at BIGINT NOT NULL,
   overdue_at BIGINT,                  -- deliver_by, until told
   deliver_by BIGINT,
@@ -191,7 +192,7 @@ CREATE TABLE messages (
 CREATE INDEX messages_by_tenant ON messages (tenant_id, id);
 CREATE INDEX messages_by_contact ON messages (contact_id, id);
 CREATE INDEX messages_due ON messages (number_id, rank, due_at, id) WHERE status IN ('accepted', 'held', 'retrying');
-CREATE INDEX messages_in_line ON messages (number_id, contact_id, rank, id)
+CREATE INDEX messages_in_line ON messages (number_id, contact_id, rank, not_before, id)
   WHERE status IN ('accepted', 'held', 'retrying');
 CREATE INDEX messages_blocking ON messages (number_id, contact_id) WHERE status IN ('sending', 'unknown');
 CREATE INDEX messages_expiring ON messages (expires_at) WHERE status IN ('accepted', 'held', 'retrying');
