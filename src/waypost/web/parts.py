@@ -1,0 +1,30 @@
+"""What routes are given to work with, built by `app` and by tests. Frozen: a route changes rows, never its parts."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from waypost.domain.ids import IdSource
+from waypost.domain.ports import Clock, Randomness
+from waypost.store.database import Store
+from waypost.transports.base import Transport
+
+# Says in a sentence why the gateway can't serve now, or None when this part can.
+Readiness = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Ports, store and workflow entries. What a test doesn't use may stay None."""
+
+    store: Store
+    clock: Clock
+    ids: IdSource
+    randomness: Randomness
+    config: Any  # waypost.config: sections http, store, keys, idempotency, …
+    readiness: tuple[Readiness, ...] = ()
+    transport: Transport | None = None
+    cloud: Any = None  # management client of transports/cloud_api
+    guard: Any = None  # egress guard for addresses a user supplied
+    media: Any = None  # media store
+    metrics: Any = field(default=None)  # web.metrics.Metrics; `application` makes one when absent
