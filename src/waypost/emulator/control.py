@@ -1,4 +1,4 @@
-"""The control API of the sandbox: world, ledger, faults, webhooks, tokens, clock. Everything under /_emulator."""
+"""The control API of the sandbox, under /_emulator: world, ledger, faults, webhooks, tokens, clock."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -75,6 +75,11 @@ def routes(stage: Stage) -> list[Route]:
     ]
 
 
+def _number_line(number: Number) -> Wire:
+    names = ("id", "waba_id", "digits", "display", "verified_name", "status")
+    return {name: getattr(number, name) for name in names}
+
+
 def _ledger_line(line: Accepted) -> Wire:
     return {**asdict(line), "at": line.at.isoformat()}
 
@@ -90,10 +95,9 @@ def _world_routes(stage: Stage) -> list[Route]:
             "now": stage.clock.now().isoformat(),
             "apps": [asdict(app) for app in world.apps.values()],
             "wabas": [asdict(waba) for waba in world.wabas.values()],
-            "numbers": [{"id": n.id, "waba_id": n.waba_id, "digits": n.digits, "display": n.display,
-                         "verified_name": n.verified_name, "status": n.status} for n in world.numbers.values()],
+            "numbers": [_number_line(number) for number in world.numbers.values()],
             "accepted": world.accepted_count,
-        }  # fmt: skip
+        }
 
     async def ledger(request: Request) -> Wire:
         after = int(request.query_params.get("after", 0))

@@ -5,7 +5,7 @@ from typing import Any
 
 from waypost.emulator.errors import webhook_error
 from waypost.emulator.phone_state import Message, Phone
-from waypost.emulator.world import Number
+from waypost.emulator.world import Number, Template
 
 Wire = dict[str, Any]
 
@@ -71,15 +71,13 @@ def inbound_value(number: Number, phone: Phone, message: Wire, *, with_contact: 
     return value
 
 
-def template_status_value(
-    template_id: str, name: str, language: str, category: str, event: str, reason: str
-) -> Wire:
+def template_status_value(template: Template, event: str, reason: str) -> Wire:
     """The value of message_template_status_update; ids are numbers in webhooks."""
     return {
         "event": event,
-        "message_template_id": int(template_id),
-        "message_template_name": name,
-        "message_template_language": language,
-        "message_template_category": category,
+        "message_template_id": int(template.id),
+        "message_template_name": template.name,
+        "message_template_language": template.language,
+        "message_template_category": template.category,
         "reason": reason,
     }

@@ -55,8 +55,8 @@ def unknown_object(node: str, method: str) -> GraphError:
         100,
         subcode=33,
         kind="GraphMethodException",
-        message=f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be loaded "
-        "due to missing permissions, or does not support this operation",
+        message=f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be "
+        "loaded due to missing permissions, or does not support this operation",
     )
 
 

@@ -1,4 +1,4 @@
-"""The life of a message after the accept: sent, delivered, read, played or failed, as the phone's owner behaves."""
+"""The life of a message after the accept: sent, delivered, read or failed, as the phone's owner behaves."""
 
 from datetime import timedelta
 from typing import Any

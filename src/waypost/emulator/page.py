@@ -1,4 +1,4 @@
-"""The phone page: a person sees the chat as the customer and answers. Server-rendered shell, live over SSE."""
+"""The phone page: a person sees the chat as the customer and answers. Rendered here, live over SSE."""
 
 import asyncio
 from collections.abc import AsyncIterator

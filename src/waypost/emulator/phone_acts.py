@@ -1,4 +1,4 @@
-"""What the owner of a virtual phone does: writes, taps, reads, reacts, changes number. Each becomes a webhook."""
+"""What the owner of a virtual phone does: writes, taps, reads, reacts, moves. Each becomes a webhook."""
 
 import base64
 import hashlib
@@ -29,8 +29,8 @@ _MEDIA_TYPES: Final = {
     "sticker": "image/webp",
 }
 MESSAGE_TYPES: Final = (
-    "text", *_MEDIA_TYPES, "location", "contacts", "reaction", "button", "interactive", "order", "system", "edit",
-    "revoke", "request_welcome", "unsupported",
+    "text", *_MEDIA_TYPES, "location", "contacts", "reaction", "button", "interactive", "order", "system",
+    "edit", "revoke", "request_welcome", "unsupported",
 )  # fmt: skip
 
 
@@ -41,8 +41,9 @@ class BadAct(Exception):
 def write(stage: Stage, number: Number, phone: Phone, wanted: Wire) -> Message:
     """Send a message from the phone to the business.
 
-    `wanted` is {"type", TYPE: {...}} as in Meta's webhooks, with short forms: {"text": "words"}, media content as
-    `content_base64`, taps as {"tap": button id or title, "of": wamid}. `context_id`, `referral`, `forwarded` ride along.
+    `wanted` is {"type", TYPE: {...}} as in Meta's webhooks, with short forms: {"text": "words"}, media
+    content as `content_base64`, taps as {"tap": button id or title, "of": wamid}. `context_id`, `referral` and
+    `forwarded` ride along.
     """
     if "tap" in wanted:
         wanted = _tapped(stage, number, phone, str(wanted["tap"]), wanted.get("of"))
@@ -171,12 +172,12 @@ def _media(stage: Stage, number: Number, kind: str, given: Wire) -> Wire:
     return shown
 
 
-def store_media(stage: Stage, number: Number, mime_type: str, content: bytes, *, days: int) -> Media:
-    """Keep a file under a fresh id for so many days."""
+def store_media(stage: Stage, number: Number | None, mime_type: str, content: bytes, *, days: int) -> Media:
+    """Keep a file under a fresh id for so many days; uploads by handle belong to no number."""
     now = stage.clock.now()
     media = Media(
         id=stage.fresh_id(),
-        number_id=number.id,
+        number_id=number.id if number is not None else "",
         mime_type=mime_type,
         content=content,
         sha256_hex=hashlib.sha256(content).hexdigest(),
@@ -190,8 +191,12 @@ def store_media(stage: Stage, number: Number, mime_type: str, content: bytes, *,
 def media_url(stage: Stage, media: Media) -> str:
     """A download URL that lives five minutes."""
     until = int(stage.clock.now().timestamp()) + LIMITS["media_url_seconds"]
-    seal = hashlib.sha256(f"{media.id}/{media.sha256_hex}/{until}".encode()).hexdigest()[:24]
-    return f"{stage.base_url}/_media/{media.id}?ext={until}&hash={seal}"
+    return f"{stage.base_url}/_media/{media.id}?ext={until}&hash={seal_of(media, until)}"
+
+
+def seal_of(media: Media, until: int) -> str:
+    """What makes a download URL unguessable."""
+    return hashlib.sha256(f"{media.id}/{media.sha256_hex}/{until}".encode()).hexdigest()[:24]
 
 
 def _shown(kind: str, content: Any) -> str:

@@ -9,13 +9,14 @@ from typing import Any, Literal
 Wire = dict[str, Any]
 CHAT_MESSAGES_MAX = 500
 
-# Calling codes of the countries people try first; the rest of the world is "001", as in UN M.49.
+# Calling codes of the countries people try first; the rest of the world is "XX".
 _COUNTRIES = {
-    "1": "US", "7": "RU", "20": "EG", "27": "ZA", "31": "NL", "32": "BE", "33": "FR", "34": "ES", "39": "IT",
-    "41": "CH", "43": "AT", "44": "GB", "48": "PL", "49": "DE", "51": "PE", "52": "MX", "54": "AR", "55": "BR",
-    "56": "CL", "57": "CO", "60": "MY", "61": "AU", "62": "ID", "63": "PH", "65": "SG", "66": "TH", "81": "JP",
-    "84": "VN", "90": "TR", "91": "IN", "92": "PK", "212": "MA", "234": "NG", "254": "KE", "351": "PT",
-    "353": "IE", "380": "UA", "966": "SA", "971": "AE", "972": "IL",
+    "1": "US", "7": "RU", "20": "EG", "27": "ZA", "31": "NL", "32": "BE", "33": "FR", "34": "ES",
+    "39": "IT", "41": "CH", "43": "AT", "44": "GB", "48": "PL", "49": "DE", "51": "PE", "52": "MX",
+    "54": "AR", "55": "BR", "56": "CL", "57": "CO", "60": "MY", "61": "AU", "62": "ID", "63": "PH",
+    "65": "SG", "66": "TH", "81": "JP", "84": "VN", "90": "TR", "91": "IN", "92": "PK", "212": "MA",
+    "234": "NG", "254": "KE", "351": "PT", "353": "IE", "380": "UA", "966": "SA", "971": "AE",
+    "972": "IL",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What the emulator takes from outside: the clock and the dice. Nothing else here reads either.
 
-The virtual clock stands still until a test advances it; while a webhook is on the wire it does not move on, so
-that days of retries pass in milliseconds and yet in order.
+The virtual clock stands still until a test advances it; while a webhook is on the wire it does not move on,
+so that days of retries pass in milliseconds and yet in order.
 """
 
 import asyncio
@@ -60,8 +60,8 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-# Turns of the event loop given to tasks between two moments: enough for a wake-up to pass through a task, a wait
-# and a scheduler, and to arm the next sleep.
+# Turns of the event loop given to tasks between two moments: enough for a wake-up to pass through a task,
+# a wait and a scheduler, and to arm the next sleep.
 _TURNS_PER_MOMENT = 24
 
 

@@ -1,4 +1,4 @@
-"""Meta's paces as leaky buckets that remember one moment each: per number, per pair, per WABA for management."""
+"""Meta's paces as buckets that remember one moment each: per number, per pair, per WABA for management."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -11,7 +11,7 @@ _PAIRS_KEPT_MAX = 200_000
 
 
 class Bucket:
-    """A bucket with `burst` drops that leaks one every `seconds_per_drop`; drops borrowed are paid back later."""
+    """A bucket of `burst` drops, refilled one every `seconds_per_drop`; what was borrowed is paid back."""
 
     __slots__ = ("_burst_seconds", "_full_at", "_seconds_per_drop")
 

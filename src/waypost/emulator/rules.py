@@ -1,7 +1,7 @@
 """What Meta refuses in a message, in Meta's order: product, recipient, type, then the object of the type.
 
-Lenient (the default) checks structure only and lets placeholders of documentation examples pass; strict checks
-the limits too.
+Lenient (the default) checks structure and lets placeholders of documentation examples pass; strict checks the
+limits too.
 """
 
 import re
@@ -124,10 +124,8 @@ def _recipient(body: Wire, number: Number, *, strict: bool) -> tuple[str, str, b
 def _kind(body: Wire, *, strict: bool) -> str:
     kind = body.get("type")
     if kind is None:
-        if strict:
-            kind = "text"
-        else:
-            kind = next((known for known in KINDS if body.get(known) is not None), "text")
+        inferred = next((known for known in KINDS if body.get(known) is not None), "text")
+        kind = "text" if strict else inferred
     kind = str(kind).lower()
     if kind not in KINDS:
         raise GraphError(100, f"Param type must be one of {{{', '.join(KINDS).upper()}}} - got {kind!r}.")

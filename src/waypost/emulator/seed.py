@@ -14,9 +14,9 @@ class Demo(NamedTuple):
     portfolio_id: str = "506100000000001"
     waba_id: str = "102290000000001"
     app_id: str = "670800000000001"
-    app_secret: str = "emulator-app-secret-0123456789abcdef"
-    verify_token: str = "emulator-verify-token"
-    access_token: str = "EAAEmulatorDemoToken0000000000000000000000000000"
+    app_secret: str = "emulator-app-secret-0123456789abcdef"  # noqa: S105 - the demo\'s own
+    verify_token: str = "emulator-verify-token"  # noqa: S105 - the demo\'s own
+    access_token: str = "EAAEmulatorDemoToken0000000000000000000000000000"  # noqa: S105 - the demo\'s own
     number_id: str = "106540000000001"
     number_digits: str = "4915550000001"
     phone_digits: str = "4915550001111"

@@ -1,4 +1,4 @@
-"""POST /{phone}/messages: faults, checks, paces, the accept with its ledger line, then the answer or a cut."""
+"""POST /{phone}/messages: faults, checks, paces, the accept and its ledger line, the answer or a cut."""
 
 import hashlib
 from datetime import timedelta

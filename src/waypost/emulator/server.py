@@ -1,4 +1,4 @@
-"""The emulator itself: puts the parts on one stage, serves them over real sockets, cuts connections on demand."""
+"""The emulator itself: puts the parts on one stage, serves them over sockets, cuts connections on demand."""
 
 import asyncio
 from contextlib import nullcontext
@@ -11,7 +11,17 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from waypost.emulator import control, control_phones, message_edges, page
+from waypost.emulator import (
+    business_edges,
+    control,
+    control_account,
+    control_phones,
+    media_edges,
+    message_edges,
+    number_edges,
+    page,
+    template_edges,
+)
 from waypost.emulator.agenda import Agenda
 from waypost.emulator.answers import Answer, Cut
 from waypost.emulator.faults import Faults
@@ -135,7 +145,14 @@ class Emulator:
         side = Starlette(
             routes=[
                 *page.routes(self.stage),
-                Mount("/_emulator", routes=[*control.routes(self.stage), *control_phones.routes(self.stage)]),
+                Mount(
+                    "/_emulator",
+                    routes=[
+                        *control.routes(self.stage),
+                        *control_phones.routes(self.stage),
+                        *control_account.routes(self.stage),
+                    ],
+                ),
             ]
         )
 
@@ -167,7 +184,13 @@ class _QuietServer(uvicorn.Server):
 
 
 def _all_edges() -> dict[tuple[str, str, str], Edge]:
-    return {**message_edges.EDGES}
+    return {
+        **message_edges.EDGES,
+        **media_edges.EDGES,
+        **template_edges.EDGES,
+        **number_edges.EDGES,
+        **business_edges.EDGES,
+    }
 
 
 async def _respond(answer: Answer, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What every part of the emulator acts on: the world, the clock, the dice, the agenda, faults, rates, webhooks."""
+"""What every part of the emulator acts on: world, clock, dice, agenda, faults, rates, webhooks."""
 
 import base64
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Sending a template: found, allowed by its state, given the parameters its definition asks for, and rendered."""
+"""Sending a template: found, allowed by its state, given the parameters it asks for, and rendered."""
 
 import re
 from dataclasses import dataclass

@@ -216,9 +216,9 @@ class World:
     def template_named(self, waba_id: str, name: str, language: str | None) -> Template | None:
         """A template by name and language (any language when None)."""
         for template in self.templates.values():
-            if template.waba_id == waba_id and template.name == name:
-                if language is None or template.language == language:
-                    return template
+            named = template.waba_id == waba_id and template.name == name
+            if named and language in (None, template.language):
+                return template
         return None
 
     def phone(self, key: str) -> Phone | None:
