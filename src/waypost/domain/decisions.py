@@ -23,3 +23,15 @@ class Refuse(Struct, frozen=True):
 
 
 Decision = Allow | Hold | Refuse
+
+
+class Facts(Struct, frozen=True):
+    """What the rules may look at, gathered in the transaction that claims. Times in milliseconds since the epoch."""
+
+    message_class: str
+    type: str
+    assignee: str | None  # who speaks, as the draft said
+    conversation_assignee: str | None
+    window_expires_at: int | None
+    expires_at: int
+    now: int

@@ -1,0 +1,38 @@
+"""Lines of messages: per (number, contact, class) only the head is due; the others wait at `IN_LINE`.
+
+That keeps a claim's cost independent of how much is queued for one person. Whoever takes a message out of the way
+(an outcome, an expiry, a cancel) calls `promote`, which makes the next head of each class due again.
+"""
+
+from waypost.store.transaction import Transaction
+
+# Far enough to sort behind everything; later than any allowed `not_before` (year 5138 in milliseconds).
+IN_LINE = 99_999_999_999_999
+
+
+def is_behind(
+    tx: Transaction, number_id: str, contact_id: str, rank: int, not_before: int, message_id: str
+) -> bool:
+    """Tell whether somebody waits before this place. A message scheduled for later takes its place at its time."""
+    row = tx.one(
+        "SELECT 1 FROM messages WHERE number_id = ? AND contact_id = ? AND rank = ?"
+        " AND status IN ('accepted', 'held', 'retrying')"
+        " AND (not_before < ? OR (not_before = ? AND id < ?)) LIMIT 1",
+        (number_id, contact_id, rank, not_before, not_before, message_id),
+    )
+    return row is not None
+
+
+def promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bool:
+    """Make the head of each class's line due, if it was waiting in line; tells whether anything became due."""
+    promoted = False
+    for rank in range(4):
+        head = tx.one(
+            "SELECT id, due_at, not_before FROM messages WHERE number_id = ? AND contact_id = ? AND rank = ?"
+            " AND status IN ('accepted', 'held', 'retrying') ORDER BY not_before, id LIMIT 1",
+            (number_id, contact_id, rank),
+        )
+        if head is not None and head[1] == IN_LINE:
+            tx.execute("UPDATE messages SET due_at = ? WHERE id = ?", (max(head[2], now_ms), head[0]))
+            promoted = True
+    return promoted
