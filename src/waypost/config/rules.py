@@ -1,0 +1,62 @@
+"""What must hold between settings, as a table; a rule about settings that are wrong already is not asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from waypost.config.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold between settings: which they are, the test, what is wrong, what to do."""
+
+    settings: tuple[str, ...]
+    holds: Callable[[Config], bool]
+    problem: str
+    remedy: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ("http.host", "http.allow_public_bind"),
+        lambda c: c.http.is_loopback or c.http.allow_public_bind,
+        "this address is reachable from other machines",
+        "listen on 127.0.0.1 behind a proxy with TLS, or set http.allow_public_bind to true",
+    ),
+    Rule(
+        ("metrics.public", "http.allow_public_bind"),
+        lambda c: not (c.metrics.public and c.http.allow_public_bind),
+        "metrics without a key on a public address",
+        "give your scraper a key with the scope metrics:read, or listen on loopback",
+    ),
+    Rule(
+        ("outbox.lease_seconds", "outbox.provider_timeout_seconds"),
+        lambda c: c.outbox.lease_seconds > c.outbox.provider_timeout_seconds,
+        "a call could outlive the lease of its lane",
+        "make the lease longer than outbox.provider_timeout_seconds",
+    ),
+    Rule(
+        ("outbox.backoff_seconds_min", "outbox.backoff_seconds_max"),
+        lambda c: c.outbox.backoff_seconds_min <= c.outbox.backoff_seconds_max,
+        "above outbox.backoff_seconds_max",
+        "make it the smaller one",
+    ),
+    Rule(
+        ("outbox.per_number_in_flight_max", "outbox.in_flight_max"),
+        lambda c: c.outbox.per_number_in_flight_max <= c.outbox.in_flight_max,
+        "above outbox.in_flight_max",
+        "make it at most outbox.in_flight_max",
+    ),
+    Rule(
+        ("webhooks.per_subscriber_in_flight_max", "webhooks.in_flight_max"),
+        lambda c: c.webhooks.per_subscriber_in_flight_max <= c.webhooks.in_flight_max,
+        "above webhooks.in_flight_max",
+        "make it at most webhooks.in_flight_max",
+    ),
+    Rule(
+        ("store.queue_rows_max", "store.batch_rows_max"),
+        lambda c: c.store.queue_rows_max >= c.store.batch_rows_max,
+        "below store.batch_rows_max",
+        "make it at least store.batch_rows_max",
+    ),
+)
