@@ -1,7 +1,7 @@
 """What a caller asks for: the body of `POST /v1/messages`, one struct per kind of content, told by `type`.
 
-Reading is strict (see `strict_json`), and every refusal names its field. A draft's content is kept as the bytes
-that later go on the wire, minus the envelope.
+Reading is strict (see `strict_json`), and every refusal names its field. A draft's content is kept as the
+bytes that later go on the wire, minus the envelope.
 """
 
 import re

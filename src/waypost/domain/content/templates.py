@@ -1,8 +1,8 @@
 """A template message: which template, in which language, and what fills its variables.
 
 Clients spell `type` and `sub_type` of a component in upper or lower case and `index` as number or text; all
-mean the same, so they are accepted and kept in lower case and as text. Which parameters fit which component is
-a table.
+mean the same, so they are accepted and kept in lower case and as text. Which parameters fit which
+component is a table.
 """
 
 from typing import Annotated, Literal

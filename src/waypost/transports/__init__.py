@@ -1,0 +1,1 @@
+"""Speak one WhatsApp dialect each, so that everything above speaks none."""
