@@ -27,7 +27,7 @@ OTHER_VARIABLES = {
     "WAYPOST_CI": "Set to 1 by .ci/run: tests that may be skipped elsewhere are required.",
 }
 # Kubernetes gives every pod such variables for a Service called `waypost` (docker-style links).
-_SERVICE_LINK = re.compile(r"WAYPOST_(PORT|SERVICE)(_.*)?")
+_CLUSTER_LINK = re.compile(r"WAYPOST_(PORT|SERVICE)(_.*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +265,7 @@ def _take_environ(
         if (
             not variable.startswith(PREFIX)
             or variable in OTHER_VARIABLES
-            or _SERVICE_LINK.fullmatch(variable)
+            or _CLUSTER_LINK.fullmatch(variable)
         ):
             continue
         setting = by_variable.get(variable)
