@@ -46,7 +46,7 @@ class BadFault(Exception):
 class Fault:
     """One fault: its kind, its scope, how many times it still strikes, and its parameters.
 
-    `edge` is the Graph edge it strikes ("messages" by default, "*" for every call). `count` None means for ever.
+    `edge` is the Graph edge it strikes ("messages" by default, "*" for every call). Without `count`: for ever.
     """
 
     id: str

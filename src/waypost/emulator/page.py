@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from waypost.emulator.media_edges import file_answer
 from waypost.emulator.seed import DEMO
 from waypost.emulator.stage import Stage
 
@@ -43,8 +44,16 @@ def routes(stage: Stage) -> list[Route]:
             _changes(stage), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
+    async def file(request: Request) -> Response:
+        media = stage.world.media.get(request.path_params["media_id"])
+        if media is None:
+            return Response(status_code=404)
+        answer = file_answer(media, request.headers.get("range"))
+        return Response(answer.body, answer.status, answer.headers, answer.media_type)
+
     return [
         Route("/", show),
+        Route("/_emulator/media/{media_id}", file),
         Route("/_emulator/assets/{name}", asset),
         Route("/_emulator/live", live),
     ]

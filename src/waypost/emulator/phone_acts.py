@@ -42,7 +42,7 @@ def write(stage: Stage, number: Number, phone: Phone, wanted: Wire) -> Message:
     """Send a message from the phone to the business.
 
     `wanted` is {"type", TYPE: {...}} as in Meta's webhooks, with short forms: {"text": "words"}, media
-    content as `content_base64`, taps as {"tap": button id or title, "of": wamid}. `context_id`, `referral` and
+    content as `content_base64`, taps as {"tap": id or title, "of": wamid}. `context_id`, `referral` and
     `forwarded` ride along.
     """
     if "tap" in wanted:

@@ -1,6 +1,6 @@
 """Webhooks to the app's callback: signed over escaped bytes, batched, retried for a week, in bounded memory.
 
-One POST is under way per receiver, so order is kept as long as the receiver answers 200; a POST it refuses goes
+One POST is under way per receiver, so order is kept as long as the receiver answers 200; a POST refused goes
 to the side and comes back later with falling frequency, as Meta's does, without holding up what follows.
 """
 
