@@ -40,10 +40,11 @@ Taken = str | WaypostError  # the contact's id, or why this draft was not taken
 
 
 class Acceptances(Struct, frozen=True):
-    """What one request brings: one draft or a batch. `render` makes the answer that is stored under `claim`."""
+    """What one request brings: one draft or a batch. `render` makes the answer that is stored under `claim`, or
+    the error for the caller when nothing was taken."""
 
     items: Sequence[Acceptance]
-    render: Callable[[Sequence[Taken]], Answer]
+    render: Callable[[Sequence[Taken]], Answer | WaypostError]
     claim: Claim | None
     now: datetime
 
@@ -74,11 +75,8 @@ def accept(tx: Transaction, requests: Sequence[Acceptances]) -> Sequence[Answer 
                 answers.append(stored)
                 continue
         taken = [_take(tx, item, request.now, contents, messages, heads) for item in request.items]
-        if len(taken) == 1 and isinstance(taken[0], WaypostError):
-            answers.append(taken[0])
-            continue
         answer = request.render(taken)
-        if request.claim is not None:
+        if request.claim is not None and isinstance(answer, Answer):
             idempotency.keep(tx, request.claim, answer)
         answers.append(answer)
     tx.many(_INSERT_CONTENT, contents)
@@ -147,6 +145,7 @@ def _take(
             at,
         )
     )
+    tx.wake(item.number_id)
     tx.journal(
         Line(
             tenant,

@@ -72,9 +72,9 @@ INSERT INTO pace (key, arrival_us) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
 """
 
 
-def claim(tx: Transaction, requests: Sequence[ClaimRequest]) -> Sequence[Claim]:
-    """Claim for every lane asked for."""
-    return [_claim(tx, request) for request in requests]
+def claim(tx: Transaction, asks: Sequence[Sequence[ClaimRequest]]) -> Sequence[Sequence[Claim]]:
+    """Claim for every lane asked for; one answer per request."""
+    return [[_claim(tx, request) for request in requests] for requests in asks]
 
 
 def _claim(tx: Transaction, request: ClaimRequest) -> Claim:
@@ -188,7 +188,7 @@ def _content(
     tx: Transaction, tenant_id: str, contact_id: str, content_id: str, recipient: bytes
 ) -> tuple[bytes, str]:
     found = tx.one("SELECT contact_id, body FROM contents WHERE id = ?", (content_id,))
-    assert found is not None and found[1] is not None, "a waiting message keeps its content"
+    assert found is not None, "a waiting message keeps its content"
     # Content and recipient were written under one contact, which may have been merged since.
     decode = tx.codec.decode
     return decode(tenant_id, found[0], found[1]), decode(tenant_id, found[0], recipient).decode()

@@ -133,10 +133,13 @@ def _end(tx: Transaction, tenant_id: str, alias: AliasSeen, now: datetime) -> No
 
 def _merge(tx: Transaction, seen: ContactSeen, loser: str, survivor: str) -> None:
     tenant = seen.tenant_id
-    tx.execute(
-        "UPDATE aliases SET contact_id = ? WHERE contact_id = ? AND tenant_id = ?", (survivor, loser, tenant)
-    )
-    # Content keeps the contact it was written under: its key will be that contact's.
+    for alias_id, value in tx.rows("SELECT id, value FROM aliases WHERE contact_id = ?", (loser,)):
+        # An alias goes under the survivor's key; content stays under the key of the contact it was written for.
+        plain = tx.codec.decode(tenant, loser, value)
+        tx.execute(
+            "UPDATE aliases SET contact_id = ?, value = ? WHERE id = ?",
+            (survivor, tx.codec.encode(tenant, survivor, plain), alias_id),
+        )
     tx.execute(
         "UPDATE messages SET contact_id = ? WHERE contact_id = ? AND tenant_id = ?", (survivor, loser, tenant)
     )
@@ -144,7 +147,8 @@ def _merge(tx: Transaction, seen: ContactSeen, loser: str, survivor: str) -> Non
         "UPDATE inbound SET contact_id = ? WHERE contact_id = ? AND tenant_id = ?", (survivor, loser, tenant)
     )
     for number_id, window, last_inbound in tx.rows(
-        "SELECT number_id, window_expires_at, last_inbound_at FROM conversations WHERE contact_id = ? AND tenant_id = ?",
+        "SELECT number_id, window_expires_at, last_inbound_at FROM conversations"
+        " WHERE contact_id = ? AND tenant_id = ?",
         (loser, tenant),
     ):
         kept = tx.one(

@@ -4,10 +4,10 @@ Threads are not started here: `app` gives an execution that drains the queue on 
 runs everything where it is called, which is what tests, seeded runs and offline commands want.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from waypost.store.engine import Engine, Operation, Write
+from waypost.store.engine import Committed, Engine, Operation, Write
 from waypost.store.transaction import Reading
 
 P = ParamSpec("P")
@@ -17,8 +17,8 @@ R = TypeVar("R")
 class Execution(Protocol):
     """Where writes and reads run."""
 
-    async def write(self, write: Write) -> None:
-        """Return once the batch that holds `write` is on disk, or has failed."""
+    async def write(self, write: Write) -> Sequence[Committed]:
+        """Return once the batch that holds `write` is on disk, or has failed. Gives the commits nobody was told of."""
         ...
 
     async def read(self, query: Callable[[Reading], R]) -> R:
@@ -33,9 +33,9 @@ class Inline:
         self._engine = engine
         self._reading: Reading | None = None
 
-    async def write(self, write: Write) -> None:
+    async def write(self, write: Write) -> Sequence[Committed]:
         """Commit `write` alone."""
-        self._engine.commit_batch([write])
+        return self._engine.commit_batch([write])
 
     async def read(self, query: Callable[[Reading], R]) -> R:
         """Run `query` here and now."""
@@ -51,11 +51,18 @@ class Store:
         self.engine = engine
         self.timeline = engine.timeline
         self._execution: Execution = execution or Inline(engine)
+        self._followers: list[Callable[[Committed], None]] = []
+
+    def follow(self, told: Callable[[Committed], None]) -> None:
+        """Call `told` after every commit, on the caller's side: a wake-up, never the truth (that is the journal)."""
+        self._followers.append(told)
 
     async def write(self, operation: Operation, item: Any) -> Any:
         """Run `operation` on `item` in the next group commit; raises what the operation says to this caller."""
         write = Write(operation, item)
-        await self._execution.write(write)
+        for commit in await self._execution.write(write):
+            for told in self._followers:
+                told(commit)
         if isinstance(write.result, BaseException):
             raise write.result
         return write.result

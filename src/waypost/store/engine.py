@@ -30,6 +30,13 @@ _SQLITE_VERSION_MIN = 3051003
 _BUSY_TIMEOUT_MS = 5_000
 
 
+class Committed(Struct, frozen=True):
+    """What a commit brought: the journal's last position, and the numbers whose lanes may have work."""
+
+    position: int
+    due_numbers: frozenset[str]
+
+
 class Write(Struct):
     """One queued write and, after its batch, its result (a value, or the exception for its caller)."""
 
@@ -78,10 +85,10 @@ class Engine:
         self._migrate(timeline)
         self.timeline = str(self._meta("timeline"))
 
-    def commit_batch(self, writes: Sequence[Write]) -> None:
-        """Run `writes` in one durable transaction and fill in their results."""
+    def commit_batch(self, writes: Sequence[Write]) -> Sequence[Committed]:
+        """Run `writes` in one durable transaction (more when a fault splits it) and fill in their results."""
         try:
-            self._attempt(writes)
+            return [self._attempt(writes)]
         except (
             apsw.FullError,
             apsw.IOError,
@@ -98,12 +105,12 @@ class Engine:
             self._rollback()
             if len(writes) == 1:
                 writes[0].result = error
-                return
+                return []
             middle = len(writes) // 2
-            self.commit_batch(writes[:middle])
-            self.commit_batch(writes[middle:])
+            return [*self.commit_batch(writes[:middle]), *self.commit_batch(writes[middle:])]
+        return []
 
-    def _attempt(self, writes: Sequence[Write]) -> None:
+    def _attempt(self, writes: Sequence[Write]) -> Committed:
         groups: dict[Operation, list[Write]] = {}
         for write in writes:
             groups.setdefault(write.operation, []).append(write)
@@ -119,6 +126,7 @@ class Engine:
                 write.result = result
         tx.flush()
         self._writer.execute("COMMIT")
+        return Committed(tx.position, frozenset(tx.due_numbers))
 
     def _rollback(self) -> None:
         if self._writer.in_transaction:

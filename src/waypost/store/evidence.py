@@ -118,6 +118,7 @@ class Bench:
             message.failure = failure
         if due_at is not None:
             message.due_at = due_at
+            self.tx.wake(message.number_id)
         self.tx.journal(
             Line(
                 message.tenant_id,

@@ -35,4 +35,5 @@ def promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bo
         if head is not None and head[1] == IN_LINE:
             tx.execute("UPDATE messages SET due_at = ? WHERE id = ?", (max(head[2], now_ms), head[0]))
             promoted = True
+            tx.wake(number_id)
     return promoted

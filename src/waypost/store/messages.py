@@ -74,7 +74,7 @@ def _message(reading: Reading, row: Row) -> Message:
     def opened(column: bytes | None) -> bytes | None:
         return None if column is None else reading.codec.decode(tenant_id, written_under, column)
 
-    return Message(
+    values: list[Any] = [
         *row[:5],
         RANKS[row[5]],
         row[6],
@@ -82,9 +82,10 @@ def _message(reading: Reading, row: Row) -> Message:
         _json(row[8]),
         (opened(row[9]) or b"").decode(),
         *row[10:20],
-        content=opened(row[22]),
-        metadata=opened(row[20]),
-    )
+        opened(row[22]),
+        opened(row[20]),
+    ]
+    return Message(*values)
 
 
 def _json(column: bytes | None) -> Any:
@@ -106,15 +107,17 @@ def no_such_message(message_id: str) -> NotFound:
 
 def attempts_of(reading: Reading, tenant_id: str, message_id: str) -> list[Attempt]:
     """Give the tries of a message, first to last."""
-    return [
-        Attempt(*row[:6], _json(row[6]), *row[7:12], _json(row[12]))
-        for row in reading.rows(
-            "SELECT id, ordinal, state, started_at, answered_at, provider_message_id, failure, sent_at, delivered_at,"
-            " read_at, played_at, failed_at, pricing FROM attempts WHERE message_id = ? AND tenant_id = ?"
-            " ORDER BY ordinal",
-            (message_id, tenant_id),
-        )
-    ]
+    attempts: list[Attempt] = []
+    for row in reading.rows(
+        "SELECT id, ordinal, state, started_at, answered_at, provider_message_id, failure, sent_at, delivered_at,"
+        " read_at, played_at, failed_at, pricing FROM attempts WHERE message_id = ? AND tenant_id = ?"
+        " ORDER BY ordinal",
+        (message_id, tenant_id),
+    ):
+        values: list[Any] = list(row)
+        values[6], values[12] = _json(row[6]), _json(row[12])
+        attempts.append(Attempt(*values))
+    return attempts
 
 
 class Search(Struct, frozen=True):

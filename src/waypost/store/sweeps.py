@@ -58,6 +58,8 @@ def command(tx: Transaction, row: Row, change: Change) -> Status | None:
         )
     )
     promote(tx, number_id, contact_id, at)
+    if change.due_at is not None:
+        tx.wake(number_id)
     return new
 
 

@@ -69,6 +69,7 @@ class Transaction(Reading):
         super().__init__(connection, codec, timeline)
         self.ids = ids
         self._lines: list[Row] = []
+        self.due_numbers: set[str] = set()
         self.position = int((self.one("SELECT max(position) FROM journal") or (0,))[0] or 0)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -101,6 +102,10 @@ class Transaction(Reading):
             )
         )
         return self.position
+
+    def wake(self, number_id: str) -> None:
+        """Say that the lane of `number_id` may have something to claim once this is committed."""
+        self.due_numbers.add(number_id)
 
     def mark(self) -> int:
         """Open a savepoint and give its mark."""

@@ -1,0 +1,34 @@
+"""What time alone brings about, page by page: expiries, unknown outcomes, overdue messages, things kept long enough."""
+
+from waypost.domain.ports import Clock
+from waypost.domain.times import to_ms
+from waypost.store import idempotency, receipts, sweeps
+from waypost.store.database import Store
+from waypost.store.outcomes import Recovery, recover
+
+_PURGE_SECONDS = 600
+
+
+class Sweeper:
+    """Runs the sweeps; `interval_seconds` bounds how late one may be that nothing announced."""
+
+    def __init__(self, store: Store, clock: Clock, interval_seconds: float) -> None:
+        self._store, self._clock, self._interval_seconds = store, clock, interval_seconds
+        self._purge_at_ms = 0
+
+    async def step(self) -> float:
+        """Do what is due; gives seconds until the next look."""
+        now = self._clock.now()
+        moved = await self._store.write(recover, Recovery(now, all_in_flight=False))
+        for sweep in (sweeps.expire, sweeps.settle_unknown, sweeps.tell_overdue):
+            moved += await self._store.write(sweep, now)
+        if to_ms(now) >= self._purge_at_ms:
+            await self._store.write(idempotency.purge, now)
+            await self._store.write(receipts.purge_parked, now)
+            self._purge_at_ms = to_ms(now) + _PURGE_SECONDS * 1000
+        if moved:
+            return 0.0
+        due = await self._store.read(sweeps.next_sweep_at)
+        wait = self._interval_seconds if due is None else (due - to_ms(self._clock.now())) / 1000
+        # An unknown message that waits for evidence stays past its first look: never spin on it.
+        return min(max(wait, 0.25), self._interval_seconds)
