@@ -27,7 +27,7 @@ RULES: tuple[Rule, ...] = (
         ("metrics.public", "http.allow_public_bind"),
         lambda c: not (c.metrics.public and c.http.allow_public_bind),
         "metrics without a key on a public address",
-        "give your scraper a key with the scope metrics:read, or listen on loopback",
+        "give your scraper a key with the scope operations:read, or listen on loopback",
     ),
     Rule(
         ("outbox.lease_seconds", "outbox.provider_timeout_seconds"),
