@@ -47,8 +47,11 @@ def parse_address(text: str) -> Address:
     Raises `AddressError` with a remedy, or `CapabilityMissing` for a group. Cheap for plain `+digits`.
     """
     plain = _PLAIN.fullmatch(text)
-    if plain is not None and _is_possible(plain[1]):
-        return Address("phone", text)
+    if plain is not None:
+        national = _national(plain[1])
+        # "+490171…": the library knows where the zero has to go (Germany) and where it belongs (Italy, Benin).
+        if national is not None and national[0] != "0":
+            return Address("phone", text)
     if _BSUID.fullmatch(text):
         return Address("bsuid", text)
     if _CONTACT.fullmatch(text):
@@ -70,7 +73,7 @@ def _written(text: str) -> Address:
         except phonenumbers.NumberParseException:
             raise _not_a_number() from None
         normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        if not _is_possible(normal[1:]):
+        if _national(normal[1:]) is None:
             raise _not_a_number()
         return Address("phone", normal)
     if _GROUP.fullmatch(text):
@@ -122,17 +125,13 @@ def _not_a_number() -> AddressError:
     )
 
 
-def _is_possible(digits: str) -> bool:
-    """Whether the country code exists and the length is one its numbers can have (the library's rule)."""
+def _national(digits: str) -> str | None:
+    """The national part of a number whose country code exists and whose length is possible; else None."""
     for width in (1, 2, 3):
         lengths = _lengths(int(digits[:width]))
         if lengths is not None:
-            national = digits[width:]
-            # "+49 (0)171…": the slow path strips the zero. Italy's numbers keep theirs.
-            return len(national) in lengths and (
-                national[0] != "0" or digits.startswith(("39", "225", "241", "242"))
-            )
-    return False
+            return digits[width:] if len(digits) - width in lengths else None
+    return None
 
 
 @lru_cache(maxsize=1024)
