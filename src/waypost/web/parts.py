@@ -1,4 +1,7 @@
-"""What routes are given to work with, built by `app` and by tests. Frozen: a route changes rows, never its parts."""
+"""What routes are given to work with, built by `app` and by tests.
+
+Frozen: a route changes rows, never its parts.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -8,6 +11,8 @@ from waypost.domain.ids import IdSource
 from waypost.domain.ports import Clock, Randomness
 from waypost.store.database import Store
 from waypost.transports.base import Transport
+from waypost.web.memory import KeyCache, UnderWay
+from waypost.web.metrics import Metrics
 
 # Says in a sentence why the gateway can't serve now, or None when this part can.
 Readiness = Callable[[], Awaitable[str | None]]
@@ -27,4 +32,6 @@ class Parts:
     cloud: Any = None  # management client of transports/cloud_api
     guard: Any = None  # egress guard for addresses a user supplied
     media: Any = None  # media store
-    metrics: Any = field(default=None)  # web.metrics.Metrics; `application` makes one when absent
+    metrics: Metrics = field(default_factory=Metrics)
+    key_cache: KeyCache = field(default_factory=KeyCache)
+    under_way: UnderWay = field(default_factory=UnderWay)

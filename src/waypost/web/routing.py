@@ -1,12 +1,13 @@
 """How a route is declared: `Route`, what its function is asked (`Ask`) and what it answers (`Answer`).
 
 A route's `run` takes an `Ask` and gives a value (rendered as JSON with `status`), `None` (204), an `Answer`, or a
-Starlette `Response` for streams. Mistakes are raised from `domain.errors` and become problems; the classes a route may
-raise of its own stand in `problems` (the framework's own: 400, 401, 403, 413, 415, 422, 500, 503 are added).
+Starlette `Response` for streams. Mistakes are raised from `domain.errors` and become problems. The classes a route
+may raise of its own stand in `problems`; the framework adds its own (see `openapi.statuses_of`).
 
 Idempotency of a POST: a change in ONE transaction goes through `await ask.once(run, render)`; its answer is stored
 with the change. Any other POST runs and its 2xx answer is stored right after: between the two a crash forgets the
-answer, so such a route must be safe to repeat. `idempotency="own"` leaves all of it to the route (the hot ones).
+answer, so such a route must be safe to repeat. `idempotency="own"` leaves look-up and keeping to the route (the hot
+ones, which do both in their batch).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,36 +20,27 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from waypost.domain.errors import WaypostError
+from waypost.domain.keys import SCOPES, Environment, Scope
 from waypost.store import idempotency
 from waypost.store.engine import Operation, single
 from waypost.store.transaction import Transaction
 from waypost.web.parts import Parts
 
+__all__ = [
+    "SCOPES",
+    "Answer",
+    "Ask",
+    "Caller",
+    "Environment",
+    "Page",
+    "PageQuery",
+    "Route",
+    "Scope",
+    "page_of",
+]
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-Environment = Literal["live", "test", "local"]
-Scope = Literal[
-    "messages:send",
-    "messages:read",
-    "conversations:read",
-    "conversations:write",
-    "contacts:read",
-    "numbers:read",
-    "numbers:write",
-    "templates:read",
-    "templates:write",
-    "media:read",
-    "media:write",
-    "subscribers:read",
-    "subscribers:write",
-    "events:read",
-    "keys:read",
-    "keys:write",
-    "operations:read",
-    "operations:write",
-]
-SCOPES: tuple[str, ...] = Scope.__args__  # type: ignore[attr-defined]
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -105,8 +97,11 @@ class _Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request, authenticated and read. `raw` is the body (empty for `reads="stream"`: use `request.stream()` or
-    `request.form()`, bounded as declared); `headers` have lower-case names; `claim` is the Idempotency-Key's."""
+    """One request, authenticated and read.
+
+    `raw` is the body, empty for `reads="stream"`: use `request.stream()` or `request.form()`, bounded as declared.
+    `headers` have lower-case names; `claim` is the Idempotency-Key's.
+    """
 
     parts: Parts
     caller: Caller
@@ -130,8 +125,8 @@ class Ask:
     ) -> Answer:
         """Make a change in one transaction, at most once per Idempotency-Key, and give its answer.
 
-        `secret_fields` are top-level fields of the answer that are shown once: they are not stored, and a replay
-        names them in `secret_already_shown`. Raises what `run` raises; then nothing is changed and nothing stored.
+        `secret_fields` are top-level fields of the answer that are shown once: they are not stored, and a
+        replay names them in `secret_already_shown`. Raises what `run` raises; then nothing is changed or stored.
         """
         shown: list[bytes] = []
 
@@ -178,6 +173,19 @@ def replay(answer: idempotency.Answer) -> Answer:
     return Answer(answer.status, answer.body, (("Idempotent-Replayed", "true"),), replayed=True)
 
 
+class Kept(Struct, frozen=True):
+    """An answer to store after its work was done outside of a transaction."""
+
+    claim: idempotency.Claim
+    answer: idempotency.Answer
+
+
+@single
+def keep(tx: Transaction, item: Kept) -> None:
+    """Store the answer of a POST whose work was not one transaction."""
+    idempotency.keep(tx, item.claim, item.answer)
+
+
 class _Alone(Struct, frozen=True):
     run: Callable[[Transaction], Any]
     kept: Callable[[Any], Any]
@@ -200,11 +208,11 @@ def _without(body: bytes, secret_fields: Sequence[str]) -> bytes:
 class Route:
     """One route. `scope` None makes it public, which a test allows for named routes only.
 
-    `body`, `query`, `answer`: msgspec types; the OpenAPI document and the reading both come from them. Structs of
-    bodies and queries say `forbid_unknown_fields=True`. `reads`: "json" (strict, decoded into `body`), "raw" (bytes
-    in `Ask.raw`, the route decodes; `body` only documents), "stream". `body_limit` names the setting that bounds it.
-    `hot` routes are dispatched before Starlette: fixed path, or one `{parameter}` at its end.
-    `examples`: name → an example body, shown and fuzzed from.
+    `body`, `query`, `answer`: msgspec types; the OpenAPI document and the reading both come from them. Structs
+    of bodies and queries say `forbid_unknown_fields=True`. `reads`: "json" (strict, decoded into `body`), "raw"
+    (bytes in `Ask.raw`, the route decodes; `body` only documents), "stream". `body_limit` names the setting that
+    bounds it. `hot` routes are dispatched before Starlette: fixed path, or one `{parameter}` at its end.
+    `statuses` are further success statuses; `examples`: name → an example body, shown and fuzzed from.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -224,6 +232,7 @@ class Route:
     produces: str = "application/json"
     body_limit: Literal["request", "callback", "media"] = "request"
     idempotency: Literal["framework", "own", "none"] = "framework"
+    body_optional: bool = False
     hot: bool = False
-    statuses: tuple[int, ...] = ()  # further success statuses, of the same answer type
+    statuses: tuple[int, ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
