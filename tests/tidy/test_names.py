@@ -34,9 +34,15 @@ FOREIGN = {
     "handle_data",
     "data_received",
     "preview_data",
+    "whatsapp_business_manager_messaging_limit",
+    "owner_business_info",
+    "whatsapp_business_api_data",
 }
-# A wire key that is banned everywhere else: the parameters of a Flow's first screen are `data` to Meta.
-FOREIGN_HERE = {("src/waypost/domain/content/interactive.py", "data")}
+# A wire key that is banned everywhere else: a Flow's parameters and Graph's lists are both called `data`.
+FOREIGN_HERE = {
+    ("src/waypost/domain/content/interactive.py", "data"),
+    ("src/waypost/transports/cloud_api/management.py", "data"),
+}
 
 
 def words(identifier: str) -> list[str]:
