@@ -4,6 +4,7 @@ import re
 
 from tests.tidy import test_docs, test_layers, test_names, test_ports, test_sizes, test_sql
 from tests.tidy.tree import ROOT
+
 from waypost.config import render_docs
 
 CHECKS = (
