@@ -132,6 +132,8 @@ class Graph:
             return await wanted(call)
         except ClientDisconnect:
             raise Cut from None
+        finally:
+            await request.close()
 
     async def _strike(self, call: Call, kind: str) -> None:
         """Faults on other edges; the messages edge strikes for itself, knowing the recipient."""

@@ -81,7 +81,7 @@ class Emulator:
         if demo:
             seed_demo(self.world, callback_url)
         self._graph = Graph(self.stage, _all_edges())
-        self._server: uvicorn.Server | None = None
+        self._server: _GuestServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self.app: ASGIApp = self._build()
 
@@ -100,11 +100,13 @@ class Emulator:
             ws="none",
             lifespan="off",
             log_level="critical",
+            date_header=False,
+            server_header=False,
             access_log=False,
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=None,
         )
-        self._server = _QuietServer(config)
+        self._server = _GuestServer(config)
         await self.open()
         self._serving = asyncio.create_task(self._server.serve())
         while not self._server.started:
@@ -126,7 +128,7 @@ class Emulator:
         """Close the sockets and stop all work."""
         page.close_streams(self.stage)
         if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
+            self._server.leave.set()
             await asyncio.gather(self._serving, return_exceptions=True)
             self._server, self._serving = None, None
         await self.stage.agenda.stop()
@@ -176,8 +178,15 @@ class Emulator:
         await _respond(answer, send)
 
 
-class _QuietServer(uvicorn.Server):
-    """A server that leaves the process's signals alone: the emulator is a guest."""
+class _GuestServer(uvicorn.Server):
+    """A server that leaves the process's signals alone and waits for a word instead of looking at the clock."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.leave = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.leave.wait()
 
     def capture_signals(self) -> Any:
         return nullcontext()

@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 const api = "/_emulator/phones";
 let current = new URLSearchParams(location.search).get("phone");
 let shown = "";
+let follow = true; // keep the newest message in sight until the reader scrolls up
 let busy = false;
 let again = false;
 
@@ -37,10 +38,14 @@ function list(phones) {
       line.append(el("b", "", phone.name), el("span", "", last ? last.text || `[${last.type}]` : label(phone)));
       const at = last ? new Date(last.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
       button.append(el("span", "avatar", initials(phone.name)), line, el("small", "", at));
-      button.onclick = () => { current = phone.key; shown = ""; refresh(); };
+      button.onclick = () => { current = phone.key; shown = ""; follow = true; refresh(); };
       return button;
     }),
   );
+}
+
+function toEnd() {
+  if (follow) $("messages").scrollTop = $("messages").scrollHeight;
 }
 
 function chat(found) {
@@ -55,7 +60,6 @@ function chat(found) {
   if (state === shown) return;
   shown = state;
   const box = $("messages");
-  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
   const byId = new Map(found.messages.map((message) => [message.id, message]));
   const rows = [];
   let day = "";
@@ -67,7 +71,8 @@ function chat(found) {
   if (!rows.length)
     rows.push(el("p", "empty", "Nothing here yet. Send a message to this number through the API, or write first."));
   box.replaceChildren(...rows);
-  if (atEnd) box.scrollTop = box.scrollHeight;
+  toEnd();
+  for (const image of box.querySelectorAll("img")) image.addEventListener("load", toEnd);
 }
 
 async function refresh() {
@@ -87,6 +92,7 @@ async function refresh() {
 }
 
 async function act(body) {
+  follow = true;
   try {
     await call(path("messages"), { ...body, phone_number_id: $("number").value });
     await call(path("read"), { phone_number_id: $("number").value });
@@ -131,6 +137,10 @@ $("add").onsubmit = async (event) => {
   } catch (fault) { complain(fault); }
 };
 $("number").onchange = refresh;
+$("messages").onwheel = $("messages").ontouchmove = () => {
+  const box = $("messages");
+  setTimeout(() => (follow = box.scrollHeight - box.scrollTop - box.clientHeight < 80), 100);
+};
 $("online").onchange = (event) => call(path("behaviour"), { online: event.target.checked }).catch(complain);
 $("autoread").onchange = (event) =>
   call(path("behaviour"), { auto_read_seconds: event.target.checked ? 1 : null }).catch(complain);
