@@ -1,17 +1,29 @@
 """What tests share: a clock that is told the time, seeded chance, a store on a real file, a number to send from."""
 
+import asyncio
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
+from waypost.domain.classes import CLASSES
+from waypost.domain.errors import WaypostError
 from waypost.domain.ids import IdSource
+from waypost.domain.outcomes import Outcome, Sent
+from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
+from waypost.outbox.sender import Sender
+from waypost.store import journal, messages
+from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import Engine, single
+from waypost.store.idempotency import Answer
 from waypost.store.transaction import Transaction
+from waypost.transports.base import Access, Done, Recipient
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -115,3 +127,92 @@ def _seed(tx: Transaction, over: dict[str, object]) -> SeededNumber:
 async def seed_number(store: Store, **over: object) -> SeededNumber:
     """Put a tenant, portfolio, app, WABA and an active cloud number in place. Keys: suffix, tenant_id, base_url, pace_per_second."""
     return await store.write(_seed, over)
+
+
+class ScriptedTransport:
+    """Answers attempts from a list of outcomes (the last one repeats) and remembers what was spoken."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.spoken: list[tuple[str, str, bytes]] = []  # (echo, recipient, content)
+        self.gate: asyncio.Event | None = None
+
+    async def send(self, access: Access, recipient: Recipient, content: bytes, echo: str) -> Outcome:
+        self.spoken.append((echo, recipient.value, content))
+        if self.gate is not None:
+            await self.gate.wait()
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Sent) and outcome.provider_message_id == "auto":
+            return Sent(f"wamid.{len(self.spoken)}")
+        return outcome
+
+    async def mark_read(self, access: Access, provider_message_id: str, typing: bool) -> Done:
+        return Done()
+
+
+async def access_of(number_id: str) -> Access:
+    return Access(number_id, "1", "http://127.0.0.1:1", "v26.0", "Authorization: Bearer", "t")
+
+
+async def accept_text(
+    store: Store, number: SeededNumber, clock: FakeClock, to: str = "+4915550001111", **over: Any
+) -> str:
+    """Take a text straight through the store's operation; gives the message id."""
+    values: dict[str, Any] = {
+        "id": store.engine.ids.new("message", clock.now()),
+        "tenant_id": number.tenant_id,
+        "number_id": number.number_id,
+        "portfolio_id": number.portfolio_id,
+        "recipient_kind": "phone",
+        "recipient": to,
+        "contact_id": None,
+        "content": b'{"type":"text","text":{"body":"hello"}}',
+        "type": "text",
+        "rank": CLASSES["reply"].rank,
+        "assignee": None,
+        "metadata": None,
+        "on_unknown": "wait",
+        "not_before": None,
+        "expires_at": clock.now() + timedelta(days=1),
+        "deliver_by": None,
+        "actor": "key:key_1",
+    } | over
+    item = Acceptance(**values)
+
+    def render(taken: Sequence[Taken]) -> Answer | WaypostError:
+        return taken[0] if isinstance(taken[0], WaypostError) else Answer(202, b"{}")
+
+    await store.write(accept, Acceptances((item,), render, None, clock.now()))
+    return item.id
+
+
+def new_sender(store: Store, transport: ScriptedTransport, clock: FakeClock, **over: Any) -> Sender:
+    """A sender with room for everything, holding every lane alone."""
+    values: dict[str, Any] = {
+        "owner": "life-1",
+        "alone": True,
+        "lease_seconds": 30.0,
+        "call_seconds": 20.0,
+        "in_flight_max": 100,
+        "per_number_in_flight_max": 100,
+        "rules": RetryRules(),
+    } | over
+    return Sender(store, transport, access_of, clock, **values)
+
+
+async def settle(sender: Sender, steps: int = 6) -> None:
+    """Step the sender and let what it speaks come to an end."""
+    for _ in range(steps):
+        await sender.step()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def status_of(store: Store, number: SeededNumber, message_id: str) -> str:
+    """The message's present status."""
+    return (await store.read(messages.get, number.tenant_id, message_id)).status
+
+
+async def kinds_of(store: Store, number: SeededNumber, aggregate_id: str) -> list[str]:
+    """The kinds of an aggregate's timeline."""
+    return [event.kind for event in await store.read(journal.of_aggregate, number.tenant_id, aggregate_id)]

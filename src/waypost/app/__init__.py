@@ -1,1 +1,1 @@
-"""Builds, wires, starts, stops; the only place that makes things, and the only one with threads, sockets and a clock."""
+"""Builds, wires, starts, stops; the only place that makes things. Threads, sockets and the clock live here."""

@@ -41,10 +41,10 @@ def set_up(settings: Log) -> None:
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [stream]
     root.setLevel(settings.level.upper())
     for noisy in ("uvicorn.access", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -8,7 +8,7 @@ import dataclasses
 import ipaddress
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,7 +16,6 @@ T = typing.TypeVar("T")
 Check = Callable[[typing.Any], str | None]
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
-MESSAGE_CLASSES = ("otp", "reply", "utility", "marketing")
 _MIB = 1024 * 1024
 _DAY = 86_400
 
@@ -194,41 +193,16 @@ class Outbox:
         20.0, "How long one call to the provider may take before its outcome is unknown.", least=0.1, most=600
     )
     attempts_max: int = _set(8, "Most attempts for one message.", least=1, most=100)
-    backoff_seconds_min: float = _set(1.0, "First wait before another attempt.", least=0.01)
+    backoff_seconds_min: float = _set(2.0, "First wait before another attempt.", least=0.01)
     backoff_seconds_max: float = _set(900.0, "Longest wait before another attempt.", least=0.01, most=_DAY)
     in_flight_max: int = _set(512, "Most calls under way in this process.", least=1, most=10_000)
     per_number_in_flight_max: int = _set(256, "Most calls under way for one number.", least=1, most=10_000)
-    # A one-time password is worthless late: its customer asks for another, so an unknown one blocks nobody.
-    unknown_block_otp_seconds: float = _set(0.0, "How long an unknown `otp` holds back its contact.", least=0)
-    unknown_block_reply_seconds: float = _set(
-        60.0, "How long an unknown `reply` holds back its contact.", least=0
-    )
-    unknown_block_utility_seconds: float = _set(
-        300.0, "How long an unknown `utility` holds back its contact.", least=0
-    )
-    unknown_block_marketing_seconds: float = _set(
-        300.0, "How long an unknown `marketing` holds back its contact.", least=0
-    )
-    expiry_otp_seconds: int = _set(600, "Life of an `otp` without `expires_at`.", least=1)
-    expiry_reply_seconds: int = _set(_DAY, "Life of a `reply` without `expires_at`.", least=1)
-    expiry_utility_seconds: int = _set(3 * _DAY, "Life of a `utility` without `expires_at`.", least=1)
-    expiry_marketing_seconds: int = _set(3 * _DAY, "Life of a `marketing` without `expires_at`.", least=1)
     sweep_interval_seconds: float = _set(
         5.0,
         "How often strays are looked for: ended leases, expiries, overdue messages.",
         least=0.05,
         most=3600,
     )
-
-    @property
-    def unknown_block_seconds(self) -> Mapping[str, float]:
-        """Return, per class, how long an unknown message holds back its contact."""
-        return {name: getattr(self, f"unknown_block_{name}_seconds") for name in MESSAGE_CLASSES}
-
-    @property
-    def expiry_seconds(self) -> Mapping[str, int]:
-        """Return, per class, how long a message lives when its caller says nothing."""
-        return {name: getattr(self, f"expiry_{name}_seconds") for name in MESSAGE_CLASSES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

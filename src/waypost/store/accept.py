@@ -120,31 +120,9 @@ def _take(
     if not scheduled:
         heads.add(line)
     content_id = "cnt_" + item.id[4:]
-    encode = tx.codec.encode
-    contents.append((content_id, tenant, contact_id, encode(tenant, contact_id, item.content)))
-    messages.append(
-        (
-            item.id,
-            tenant,
-            item.number_id,
-            contact_id,
-            content_id,
-            item.type,
-            item.rank,
-            item.recipient_kind,
-            encode(tenant, contact_id, item.recipient.encode()),
-            item.assignee,
-            None if item.metadata is None else encode(tenant, contact_id, item.metadata),
-            item.on_unknown,
-            not_before,
-            not_before if scheduled or not behind else IN_LINE,
-            to_ms(item.expires_at),
-            optional_ms(item.deliver_by),
-            optional_ms(item.deliver_by),
-            at,
-            at,
-        )
-    )
+    contents.append((content_id, tenant, contact_id, tx.codec.encode(tenant, contact_id, item.content)))
+    due_at = not_before if scheduled or not behind else IN_LINE
+    messages.append(_row(tx, item, contact_id, content_id, not_before, due_at, at))
     tx.wake(item.number_id)
     tx.journal(
         Line(
@@ -161,3 +139,30 @@ def _take(
         )
     )
     return contact_id
+
+
+def _row(
+    tx: Transaction, item: Acceptance, contact_id: str, content_id: str, not_before: int, due_at: int, at: int
+) -> Row:
+    encode = tx.codec.encode
+    return (
+        item.id,
+        item.tenant_id,
+        item.number_id,
+        contact_id,
+        content_id,
+        item.type,
+        item.rank,
+        item.recipient_kind,
+        encode(item.tenant_id, contact_id, item.recipient.encode()),
+        item.assignee,
+        None if item.metadata is None else encode(item.tenant_id, contact_id, item.metadata),
+        item.on_unknown,
+        not_before,
+        due_at,
+        to_ms(item.expires_at),
+        optional_ms(item.deliver_by),
+        optional_ms(item.deliver_by),
+        at,
+        at,
+    )

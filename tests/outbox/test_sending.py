@@ -1,0 +1,428 @@
+"""From accepted to an outcome: one attempt when all goes well, and what follows when it does not."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from tests.support import (
+    FakeClock,
+    ScriptedTransport,
+    accept_text,
+    kinds_of,
+    new_sender,
+    new_store,
+    seed_number,
+    settle,
+    status_of,
+)
+
+from waypost.domain.outcomes import Failed, Sent, Unknown
+from waypost.domain.times import from_ms
+from waypost.outbox.sweeper import Sweeper
+from waypost.store import messages
+from waypost.store.receipts import ReceiptItem, apply_receipts
+
+OK = Sent("auto")
+STUMBLE = Failed(131000, "retry", "Something went wrong", "try later")
+REFUSED = Failed(131026, "fail_contact", "Message undeliverable", "not on WhatsApp")
+PAIR = Failed(131056, "wait_pair", "pair rate limit", "slow down")
+THROTTLED = Failed(130429, "wait_number", "rate limit", "slow down")
+STOPPED = Failed(190, "stop_lane", "Access token has expired", "renew it")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    store, clock = new_store(tmp_path), FakeClock()
+    return store, clock, await seed_number(store)
+
+
+async def attempts(store, number, message_id):
+    return await store.read(messages.attempts_of, number.tenant_id, message_id)
+
+
+def receipt(number, clock, status, *, echo=None, wamid="wamid.1", failure=None):
+    return ReceiptItem(
+        number.tenant_id, number.number_id, wamid, echo, status, clock.now(), failure, None, clock.now()
+    )
+
+
+async def test_an_accepted_message_is_spoken_once_and_its_timeline_tells_it(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    message_id = await accept_text(store, number, clock)
+
+    await settle(new_sender(store, transport, clock))
+
+    assert [content for _, _, content in transport.spoken] == [b'{"type":"text","text":{"body":"hello"}}']
+    assert await status_of(store, number, message_id) == "sent"
+    assert await kinds_of(store, number, message_id) == [
+        "message.accepted",
+        "message.attempted",
+        "message.sent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "reason"),
+    [
+        (STUMBLE, "retrying", "131000"),
+        (REFUSED, "failed", "131026"),
+        (PAIR, "retrying", "131056"),
+        (THROTTLED, "retrying", "130429"),
+        (STOPPED, "retrying", "190"),
+        (Unknown("timed out"), "unknown", "timed out"),
+    ],
+)
+async def test_each_outcome_leads_to_its_status_with_its_reason(house, outcome, status, reason):
+    store, clock, number = house
+    message_id = await accept_text(store, number, clock)
+
+    await settle(new_sender(store, ScriptedTransport(outcome), clock), steps=2)
+
+    message = await store.read(messages.get, number.tenant_id, message_id)
+    assert (message.status, message.reason) == (status, reason)
+
+
+async def test_a_stumble_is_tried_again_with_a_new_attempt_id_until_it_succeeds(house):
+    store, clock, number = house
+    transport = ScriptedTransport(STUMBLE, STUMBLE, OK)
+    sender = new_sender(store, transport, clock)
+    message_id = await accept_text(store, number, clock)
+
+    for _ in range(6):
+        await settle(sender, steps=2)
+        clock.advance(10)
+
+    assert await status_of(store, number, message_id) == "sent"
+    assert len({echo for echo, _, _ in transport.spoken}) == 3
+    assert [a.state for a in await attempts(store, number, message_id)] == ["failed", "failed", "sent"]
+
+
+async def test_an_unknown_outcome_is_never_resent_blindly_and_a_receipt_settles_it(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("timed out"))
+    sender, sweeper = new_sender(store, transport, clock), Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock)
+    await settle(sender)
+
+    clock.advance(120)
+    await sweeper.step()
+    await settle(sender)
+    assert len(transport.spoken) == 1
+    echo = transport.spoken[0][0]
+    await store.write(apply_all, [receipt(number, clock, "delivered", echo=echo)])
+
+    assert await status_of(store, number, message_id) == "delivered"
+    (attempt,) = await attempts(store, number, message_id)
+    assert attempt.provider_message_id == "wamid.1"
+
+
+def apply_all(tx, items):
+    return [apply_receipts(tx, receipts) for receipts in items]
+
+
+async def test_an_unknown_otp_is_resent_by_its_class_and_the_double_is_visible(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("cut"), OK)
+    sender, sweeper = new_sender(store, transport, clock), Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock, rank=0, on_unknown="resend")
+    await settle(sender)
+
+    clock.advance(6)
+    await sweeper.step()
+    await settle(sender)
+
+    assert len(transport.spoken) == 2
+    assert await status_of(store, number, message_id) == "sent"
+    assert [a.state for a in await attempts(store, number, message_id)] == ["unknown", "sent"]
+
+
+async def test_an_unknown_message_ends_unresolved_at_its_deadline_and_later_evidence_corrects_it(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("cut"))
+    sender, sweeper = new_sender(store, transport, clock), Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock)
+    await settle(sender)
+
+    clock.advance(3_601)
+    await sweeper.step()
+    assert await status_of(store, number, message_id) == "unresolved"
+
+    await store.write(apply_all, [receipt(number, clock, "read", echo=transport.spoken[0][0])])
+    assert await status_of(store, number, message_id) == "read"
+
+
+async def test_a_late_failure_of_the_first_attempt_does_not_fail_the_second(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("cut"), OK)
+    sender, sweeper = new_sender(store, transport, clock), Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock, rank=0, on_unknown="resend")
+    await settle(sender)
+    clock.advance(6)
+    await sweeper.step()
+    await settle(sender)
+
+    first = transport.spoken[0][0]
+    late = receipt(number, clock, "failed", echo=first, wamid="wamid.x", failure=REFUSED)
+    await store.write(apply_all, [late])
+
+    assert await status_of(store, number, message_id) == "sent"
+
+
+async def test_delivered_beats_failed_whichever_comes_first(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    message_id = await accept_text(store, number, clock)
+    await settle(new_sender(store, transport, clock))
+    echo = transport.spoken[0][0]
+
+    await store.write(apply_all, [receipt(number, clock, "failed", echo=echo, failure=REFUSED)])
+    assert await status_of(store, number, message_id) == "failed"
+    await store.write(apply_all, [receipt(number, clock, "delivered", echo=echo)])
+    assert await status_of(store, number, message_id) == "delivered"
+    await store.write(apply_all, [receipt(number, clock, "failed", echo=echo, failure=REFUSED)])
+
+    assert await status_of(store, number, message_id) == "delivered"
+
+
+async def test_receipts_in_any_order_and_twice_never_move_a_status_back(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    message_id = await accept_text(store, number, clock)
+    await settle(new_sender(store, transport, clock))
+    echo = transport.spoken[0][0]
+
+    for status in ("read", "delivered", "sent", "read", "delivered"):
+        await store.write(apply_all, [receipt(number, clock, status, echo=echo)])
+        assert await status_of(store, number, message_id) == "read"
+
+    kinds = await kinds_of(store, number, message_id)
+    assert kinds == ["message.accepted", "message.attempted", "message.sent", "message.read"]
+
+
+async def test_a_receipt_that_overtakes_the_answer_is_matched_by_our_id_and_the_late_answer_keeps_its_id(
+    house,
+):
+    store, clock, number = house
+    transport = ScriptedTransport(Sent("wamid.late"))
+
+    transport.gate = asyncio.Event()
+    sender = new_sender(store, transport, clock)
+    message_id = await accept_text(store, number, clock)
+    await settle(sender, steps=2)
+    await store.write(
+        apply_all, [receipt(number, clock, "delivered", echo=transport.spoken[0][0], wamid="wamid.late")]
+    )
+    assert await status_of(store, number, message_id) == "delivered"
+
+    transport.gate.set()
+    await settle(sender)
+
+    assert await status_of(store, number, message_id) == "delivered"
+    (attempt,) = await attempts(store, number, message_id)
+    assert attempt.provider_message_id == "wamid.late"
+
+
+async def test_a_receipt_without_echo_is_parked_until_the_answer_brings_its_id(house):
+    store, clock, number = house
+    message_id = await accept_text(store, number, clock)
+    await store.write(apply_all, [receipt(number, clock, "delivered", wamid="wamid.7")])
+    assert await status_of(store, number, message_id) == "accepted"
+
+    await settle(new_sender(store, ScriptedTransport(Sent("wamid.7")), clock))
+
+    assert await status_of(store, number, message_id) == "delivered"
+
+
+async def test_messages_to_one_person_go_one_by_one_in_the_order_accepted(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+
+    transport.gate = asyncio.Event()
+    sender = new_sender(store, transport, clock)
+    ids = [await accept_text(store, number, clock) for _ in range(4)]
+    other = await accept_text(store, number, clock, to="+4915550002222")
+
+    await settle(sender)
+    assert [recipient for _, recipient, _ in transport.spoken] == ["+4915550001111", "+4915550002222"]
+    transport.gate.set()
+    await settle(sender, steps=12)
+
+    assert [await status_of(store, number, i) for i in (*ids, other)] == ["sent"] * 5
+    started = [(await attempts(store, number, i))[0].id for i in ids]
+    assert started == sorted(started)
+
+
+async def test_a_backing_off_message_holds_back_its_class_only(house):
+    store, clock, number = house
+    transport = ScriptedTransport(STUMBLE, OK)
+    sender = new_sender(store, transport, clock)
+    first = await accept_text(store, number, clock, rank=2)
+    second = await accept_text(store, number, clock, rank=2)
+    await settle(sender, steps=2)
+    reply = await accept_text(store, number, clock, rank=1)
+    await settle(sender)
+
+    assert [await status_of(store, number, i) for i in (first, second, reply)] == [
+        "retrying",
+        "accepted",
+        "sent",
+    ]
+    clock.advance(10)
+    await settle(sender)
+    assert [await status_of(store, number, i) for i in (first, second)] == ["sent", "sent"]
+
+
+async def test_an_unknown_reply_blocks_its_conversation_for_a_bounded_time(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("cut"), OK)
+    sender = new_sender(store, transport, clock)
+    await accept_text(store, number, clock)
+    second = await accept_text(store, number, clock)
+    await settle(sender)
+    assert await status_of(store, number, second) == "accepted"
+
+    clock.advance(61)
+    await settle(sender)
+
+    assert await status_of(store, number, second) == "sent"
+
+
+async def test_a_message_scheduled_for_later_waits_and_does_not_block_todays(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    later = await accept_text(store, number, clock, not_before=clock.now() + timedelta(hours=1))
+    today = await accept_text(store, number, clock)
+    await settle(sender)
+    assert [await status_of(store, number, i) for i in (later, today)] == ["accepted", "sent"]
+
+    clock.advance(3_601)
+    await settle(sender)
+
+    assert await status_of(store, number, later) == "sent"
+
+
+async def test_expiry_beats_retry(house):
+    store, clock, number = house
+    sender, sweeper = new_sender(store, ScriptedTransport(STUMBLE), clock), Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock, expires_at=clock.now() + timedelta(seconds=30))
+    await settle(sender, steps=2)
+    clock.advance(31)
+
+    await sweeper.step()
+
+    assert await status_of(store, number, message_id) == "expired"
+
+
+async def test_a_stopped_number_keeps_its_queue_and_says_why(house):
+    store, clock, number = house
+    transport = ScriptedTransport(STOPPED)
+    sender = new_sender(store, transport, clock)
+    await accept_text(store, number, clock)
+    await settle(sender)
+    second = await accept_text(store, number, clock, to="+4915550002222")
+    clock.advance(60)
+    await settle(sender)
+
+    assert len(transport.spoken) == 1
+    assert await status_of(store, number, second) == "accepted"
+    assert (await kinds_of(store, number, number.number_id)) == ["number.stopped"]
+
+
+async def test_the_pair_limit_lets_45_go_at_once_and_then_one_every_six_seconds(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    for _ in range(50):
+        await accept_text(store, number, clock)
+    for _ in range(60):
+        await settle(sender, steps=1)
+        clock.advance(0.02)
+    assert len(transport.spoken) == 45
+
+    before = clock.now()
+    while len(transport.spoken) < 50:
+        await settle(sender, steps=1)
+        clock.advance(0.5)
+
+    assert 20 <= (clock.now() - before).total_seconds() <= 32
+
+
+async def test_a_number_keeps_its_pace(tmp_path):
+    store, clock = new_store(tmp_path), FakeClock()
+    number = await seed_number(store, pace_per_second=20)
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    for n in range(100):
+        await accept_text(store, number, clock, to=f"+49155500{n:05d}")
+    start = clock.now()
+    while len(transport.spoken) < 100:
+        await settle(sender, steps=1)
+        clock.advance(0.05)
+
+    assert 4.5 <= (clock.now() - start).total_seconds() <= 6.0
+
+
+async def test_a_restart_finds_what_was_being_spoken_and_calls_it_unknown(house):
+    store, clock, number = house
+
+    transport = ScriptedTransport(OK)
+    transport.gate = asyncio.Event()
+    dead = new_sender(store, transport, clock)
+    message_id = await accept_text(store, number, clock)
+    await settle(dead, steps=2)
+    assert await status_of(store, number, message_id) == "sending"
+
+    successor = new_sender(store, ScriptedTransport(OK), clock, owner="life-2")
+    assert await successor.recover() == 1
+
+    assert await status_of(store, number, message_id) == "unknown"
+    for task in dead._tasks:
+        task.cancel()
+
+
+async def test_a_claim_under_an_old_epoch_is_fenced(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    old = new_sender(store, transport, clock)
+    await old.step()
+    await new_sender(store, ScriptedTransport(OK), clock, owner="life-2").step()
+    await accept_text(store, number, clock)
+
+    old._renew_at = 2**62  # it has not noticed
+    await old.step()
+
+    assert transport.spoken == []
+
+
+async def test_overdue_is_told_once_when_nothing_proves_delivery(house):
+    store, clock, number = house
+    sweeper = Sweeper(store, clock, 5.0)
+    message_id = await accept_text(store, number, clock, deliver_by=clock.now() + timedelta(seconds=60))
+    await settle(new_sender(store, ScriptedTransport(OK), clock))
+    clock.advance(61)
+
+    await sweeper.step()
+    await sweeper.step()
+
+    assert (await kinds_of(store, number, message_id)).count("message.overdue") == 1
+
+
+async def test_the_journal_versions_of_a_message_are_contiguous(house):
+    store, clock, number = house
+    from waypost.store import journal
+
+    transport = ScriptedTransport(STUMBLE, OK)
+    message_id = await accept_text(store, number, clock)
+    sender = new_sender(store, transport, clock)
+    await settle(sender)
+    clock.advance(10)
+    await settle(sender)
+    await store.write(
+        apply_all, [receipt(number, clock, "delivered", echo=transport.spoken[1][0], wamid="wamid.2")]
+    )
+
+    events = await store.read(journal.of_aggregate, number.tenant_id, message_id)
+    assert [event.version for event in events] == list(range(1, len(events) + 1))
+    assert from_ms(events[0].at) == FakeClock().now()
