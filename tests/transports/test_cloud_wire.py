@@ -170,9 +170,7 @@ async def test_a_kept_alive_connection_closed_under_a_request_is_unknown_and_not
     async def answers_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, _, _ = await read_request(reader)
         requests.append(line)
-        writer.write(
-            b'HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\n{"messages":[{"id":"wamid"}]}'[:-1] + b"}"
-        )
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n{"messages":[{"id":"wamid"}]}')
         line, _, _ = await read_request(reader)
         requests.append(line)
 

@@ -38,6 +38,7 @@ KINDS: dict[str, str] = {
     "conversation.opened": "A number and a contact have something to say to each other.",
     "conversation.assigned": "The conversation was handed to `bot`, `person` or none.",
     # media
+    "media.wanted": "A customer sent media: it is being fetched.",
     "media.stored": "Inbound media is in local storage, hash checked.",
     "media.failed": "Inbound media could not be fetched for good.",
     "media.uploaded": "Media was uploaded to the provider.",
@@ -50,6 +51,8 @@ KINDS: dict[str, str] = {
     "number.stopped": "The lane stopped by itself; `reason` names Meta's code and the remedy.",
     "number.removed": "The number is gone; its history stays.",
     "number.refreshed": "Health, quality, throughput or limit as read from Meta have changed.",
+    "portfolio.added": "A business portfolio was met with its first number.",
+    "waba.added": "A WhatsApp Business Account was met with its first number.",
     "app.added": "A Meta app and its secret were added.",
     "app.changed": "The app's secret or verify token was replaced.",
     "waba.changed": "Meta told of the WhatsApp Business Account.",
