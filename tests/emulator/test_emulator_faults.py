@@ -155,6 +155,33 @@ async def test_webhooks_are_doubled_swapped_delayed_and_swallowed(bench):
     assert [line["status"] for line in bench.inbox.values("statuses")] == ["sent", "read"]
 
 
+async def test_held_webhooks_are_told_when_the_hold_ends(bench):
+    await bench.fault(kind="webhook_hold", lasts_seconds=600)
+    await bench.text()
+    await bench.pass_time(500)
+    assert bench.inbox.bodies == []
+    await bench.pass_time(101)
+    assert [line["status"] for line in bench.inbox.values("statuses")] == ["sent", "delivered", "read"]
+
+
+async def test_a_hold_with_a_count_lets_the_rest_pass(bench):
+    fault = await bench.fault(kind="webhook_hold", count=1)
+    await bench.text()
+    await bench.pass_time()
+    assert [line["status"] for line in bench.inbox.values("statuses")] == ["delivered", "read"]
+    await bench.call("DELETE", f"/_emulator/faults/{fault}")
+    await bench.emulator.settle()
+    assert [line["status"] for line in bench.inbox.values("statuses")] == ["delivered", "read", "sent"]
+
+
+async def test_another_site_may_not_control_the_emulator(bench):
+    answers = [
+        await bench.call("POST", "/_emulator/faults", json={"kind": "html"}, headers={"Origin": origin})
+        for origin in ("https://evil.example", bench.base)
+    ]
+    assert [status for status, _ in answers] == [403, 200]
+
+
 async def test_delivered_may_be_skipped(bench):
     await bench.fault(kind="skip_delivered")
     await bench.text()

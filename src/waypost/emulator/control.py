@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from waypost.emulator.faults import BadFault
-from waypost.emulator.journeys import release, tell
+from waypost.emulator.journeys import put, release, tell
 from waypost.emulator.phone_acts import BadAct
 from waypost.emulator.ports import VirtualClock
 from waypost.emulator.seed import DEMO, add_number
@@ -70,6 +70,7 @@ def routes(stage: Stage) -> list[Route]:
     """All routes of this part."""
     return [
         *_world_routes(stage),
+        *_mode_routes(stage),
         *_fault_routes(stage),
         *_webhook_routes(stage),
     ]
@@ -115,6 +116,16 @@ def _world_routes(stage: Stage) -> list[Route]:
         world.ledger.clear()
         return {"success": True}
 
+    return [
+        Route("/world", asked(show_world)),
+        Route("/ledger", asked(ledger)),
+        Route("/ledger", asked(clear_ledger), methods=["DELETE"]),
+    ]
+
+
+def _mode_routes(stage: Stage) -> list[Route]:
+    world = stage.world
+
     async def add(request: Request) -> Wire:
         body = await body_of(request)
         digits = "".join(filter(str.isdigit, str(body["digits"])))
@@ -157,9 +168,6 @@ def _world_routes(stage: Stage) -> list[Route]:
         return {"now": stage.clock.now().isoformat()}
 
     return [
-        Route("/world", asked(show_world)),
-        Route("/ledger", asked(ledger)),
-        Route("/ledger", asked(clear_ledger), methods=["DELETE"]),
         Route("/numbers", asked(add), methods=["POST"]),
         Route("/tokens", asked(set_token), methods=["POST"]),
         Route("/modes", asked(set_modes), methods=["POST"]),
@@ -169,7 +177,7 @@ def _world_routes(stage: Stage) -> list[Route]:
 
 def _fault_routes(stage: Stage) -> list[Route]:
     async def add(request: Request) -> Wire:
-        return stage.faults.add(await body_of(request)).shown()
+        return put(stage, await body_of(request)).shown()
 
     async def show(_: Request) -> Wire:
         return {"data": [fault.shown() for fault in stage.faults.active.values()]}

@@ -113,6 +113,18 @@ def routes(stage: Stage) -> list[Route]:
             "messages": [message_line(message) for message in phone.chat(number.id)],
         }
 
+    return [
+        Route("/phones", asked(show_all)),
+        Route("/phones", asked(add), methods=["POST"]),
+        Route("/phones/{key}", asked(show)),
+        Route("/phones/{key}/chat", asked(chat)),
+        *_act_routes(stage),
+    ]
+
+
+def _act_routes(stage: Stage) -> list[Route]:
+    world = stage.world
+
     async def say(request: Request) -> Wire:
         body = await body_of(request)
         phone, number = _named(stage, request, body)
@@ -143,10 +155,6 @@ def routes(stage: Stage) -> list[Route]:
         return phone_line(phone)
 
     return [
-        Route("/phones", asked(show_all)),
-        Route("/phones", asked(add), methods=["POST"]),
-        Route("/phones/{key}", asked(show)),
-        Route("/phones/{key}/chat", asked(chat)),
         Route("/phones/{key}/messages", asked(say), methods=["POST"]),
         Route("/phones/{key}/read", asked(read), methods=["POST"]),
         Route("/phones/{key}/played", asked(played), methods=["POST"]),

@@ -136,8 +136,11 @@ class Faults:
             if fault.kind in NONSENSE_KINDS and fault.accepted is not accepted:
                 continue
             if fault.until_at is not None and now >= fault.until_at:
-                self.active.pop(fault.id, None)
+                if not fault.held:
+                    self.active.pop(fault.id, None)
                 continue
+            if fault.count is not None and fault.struck >= fault.count:
+                continue  # spent, and listed only for what it still holds
             if fault.from_at is not None and now < fault.from_at:
                 continue
             if fault.probability < 1.0 and self._dice.random() >= fault.probability:

@@ -5,7 +5,7 @@ from typing import Any
 
 from waypost.emulator.envelopes import status_value
 from waypost.emulator.faults import UPDATE_KINDS, Fault
-from waypost.emulator.phone_state import Message, Phone
+from waypost.emulator.phone_state import Message, Phone, country_of
 from waypost.emulator.stage import Stage
 from waypost.emulator.tables import LIMITS
 from waypost.emulator.webhooks import Update
@@ -41,6 +41,8 @@ def failure_of(
         return 131026  # Meta does not tell a block from an unreachable phone
     if template_category == "MARKETING" and behaviour.stopped_marketing:
         return 131050
+    if stage.strict and template_category == "MARKETING" and country_of(phone.digits or "") == "US":
+        return 131049  # no marketing templates to US numbers since April 2025
     if message.type == "reaction":
         target = stage.world.messages.get(str(message.content.get("message_id")))
         # placeholders of examples aside, a reaction to the unknown is accepted and fails later
@@ -165,6 +167,15 @@ def _mistell(stage: Stage, fault: Fault, update: Update, number: Number) -> None
                 stage.agenda.after(fault.seconds or 2.0, lambda: release(stage, fault))
         case _:
             return
+
+
+def put(stage: Stage, settings: Wire) -> Fault:
+    """Put a fault in force; what a hold with an end keeps back is told at that end."""
+    fault = stage.faults.add(settings)
+    if fault.kind == "webhook_hold" and fault.until_at is not None:
+        seconds = (fault.until_at - stage.clock.now()).total_seconds()
+        stage.agenda.after(seconds, lambda: release(stage, fault))
+    return fault
 
 
 def release(stage: Stage, fault: Fault) -> None:

@@ -52,7 +52,6 @@ class Behaviour:
     stopped_marketing: bool = False
     identity_key_hash: str | None = None
     failure_code: int | None = None
-    auto_reply: str | None = None
 
 
 @dataclass(slots=True)

@@ -139,7 +139,7 @@ def _price(stage: Stage, number: Number, message: Message, category: str | None)
         return
     message.pricing_category = "service"
     month = f"{message.at:%Y-%m}"
-    used = number.service_sends[month] = number.service_sends.get(month, 0) + 1
+    used = number.free_form_sends[month] = number.free_form_sends.get(month, 0) + 1
     if used <= LIMITS["service_free_per_month"]:
         message.pricing_type, message.billable = "free_customer_service", False
 

@@ -1,6 +1,7 @@
 """The emulator itself: puts the parts on one stage, serves them over sockets, cuts connections on demand."""
 
 import asyncio
+import socket
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,8 +25,9 @@ from waypost.emulator import (
 )
 from waypost.emulator.agenda import Agenda
 from waypost.emulator.answers import Answer, Cut
-from waypost.emulator.faults import Faults
+from waypost.emulator.faults import Fault, Faults
 from waypost.emulator.graph import Edge, Graph
+from waypost.emulator.journeys import put
 from waypost.emulator.ports import Clock, Dice, RealClock, fresh_dice
 from waypost.emulator.rates import Rates
 from waypost.emulator.seed import seed_demo
@@ -34,6 +36,7 @@ from waypost.emulator.webhooks import Webhooks
 from waypost.emulator.world import World
 
 CUT_EXTENSION = "emulator.cut"
+_LEAVE_TURNS = 100  # of 10 ms each
 
 
 class _CuttableProtocol(HttpToolsProtocol):
@@ -134,6 +137,10 @@ class Emulator:
         await self.stage.agenda.stop()
         await self.webhooks.stop()
 
+    def fault(self, **settings: Any) -> Fault:
+        """Put a fault in force, with the fields of `Fault` plus `starts_in_seconds` and `lasts_seconds`."""
+        return put(self.stage, settings)
+
     async def settle(self) -> None:
         """Wait until no webhook is queued or on the wire."""
         while True:
@@ -163,6 +170,11 @@ class Emulator:
                 return
             path: str = scope["path"]
             if path == "/" or path.startswith("/_emulator"):
+                if _foreign(scope):
+                    await _respond(
+                        Answer(b'{"error":"another site may not control the emulator"}', 403), send
+                    )
+                    return
                 await side(scope, receive, send)
                 return
             await self._speak_graph(scope, receive, send)
@@ -188,6 +200,20 @@ class _GuestServer(uvicorn.Server):
     async def main_loop(self) -> None:
         await self.leave.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is idle, give the rest a moment, cut what is left."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(_LEAVE_TURNS):
+            if not self.server_state.connections and not self.server_state.tasks:
+                return
+            await asyncio.sleep(0.01)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol):
+                connection.transport.abort()
+
     def capture_signals(self) -> Any:
         return nullcontext()
 
@@ -200,6 +226,13 @@ def _all_edges() -> dict[tuple[str, str, str], Edge]:
         **number_edges.EDGES,
         **business_edges.EDGES,
     }
+
+
+def _foreign(scope: Scope) -> bool:
+    """Whether a page of another site asks: a browser on this machine must not be its tool."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    return origin is not None and origin.split(b"://", 1)[-1] != headers.get(b"host")
 
 
 async def _respond(answer: Answer, send: Send) -> None:

@@ -14,9 +14,9 @@ from waypost.emulator.phone_state import Message, Phone, country_of, user_id_of
 
 Wire = dict[str, Any]
 
-MESSAGES_KEPT_MAX = 200_000
+MESSAGES_KEPT_MAX = 100_000
 PHONES_MAX = 100_000
-LEDGER_MAX = 2_000_000
+LEDGER_MAX = 500_000
 MEDIA_BYTES_MAX = 512 * 1024 * 1024
 
 
@@ -98,7 +98,7 @@ class Number:
     settings: Wire = field(default_factory=dict)
     qr_codes: dict[str, Wire] = field(default_factory=dict)
     blocked: dict[str, Wire] = field(default_factory=dict)
-    service_sends: dict[str, int] = field(default_factory=dict)
+    free_form_sends: dict[str, int] = field(default_factory=dict)
 
     @property
     def display(self) -> str:
@@ -164,7 +164,6 @@ class Accepted:
     biz_opaque_callback_data: str | None
     body_sha256: str
     at: datetime
-    answered: bool = True
 
 
 class World:
