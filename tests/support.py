@@ -139,11 +139,12 @@ class ScriptedTransport:
 
     async def send(self, access: Access, recipient: Recipient, content: bytes, echo: str) -> Outcome:
         self.spoken.append((echo, recipient.value, content))
+        turn = len(self.spoken)
         if self.gate is not None:
             await self.gate.wait()
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Sent) and outcome.provider_message_id == "auto":
-            return Sent(f"wamid.{len(self.spoken)}")
+            return Sent(f"wamid.{turn}")
         return outcome
 
     async def mark_read(self, access: Access, provider_message_id: str, typing: bool) -> Done:

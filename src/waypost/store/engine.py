@@ -7,10 +7,12 @@ is half written, and the next batch tries again by itself.
 
 import fcntl
 import os
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import apsw
 from msgspec import Struct
@@ -78,9 +80,10 @@ class Engine:
             )
         self.path = path
         self._codec = codec
-        self._ids = ids
+        self.ids = ids
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        # Let go when closed, or when nothing holds the engine any more.
+        self._let_go = weakref.finalize(self, os.close, _lock(path))
         self._writer = self._connect()
         self._migrate(timeline)
         self.timeline = str(self._meta("timeline"))
@@ -115,7 +118,7 @@ class Engine:
         for write in writes:
             groups.setdefault(write.operation, []).append(write)
         self._writer.execute("BEGIN IMMEDIATE")
-        tx = Transaction(self._writer, self._codec, self._ids, self.timeline)
+        tx = Transaction(self._writer, self._codec, self.ids, self.timeline)
         for operation, group in groups.items():
             results = operation(tx, [write.item for write in group])
             if len(results) != len(group):
@@ -139,13 +142,11 @@ class Engine:
 
     def close(self) -> None:
         """Checkpoint, close and let go of the lock."""
-        try:
+        # Not needed for durability: what a full disk keeps from being checkpointed, the next start reads from the WAL.
+        with suppress(apsw.FullError, apsw.IOError, apsw.BusyError):
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except (apsw.FullError, apsw.IOError, apsw.BusyError) as error:
-            # Not needed for durability: the next start recovers from the WAL.
-            self.checkpoint_fault = type(error).__name__
         self._writer.close()
-        self._lock.close()
+        self._let_go()
 
     def _connect(self, readonly: bool = False) -> apsw.Connection:
         flags = (
@@ -188,19 +189,18 @@ class Engine:
             )
 
 
-def _lock(path: Path) -> IO[bytes]:
-    lock = open(path.with_name(path.name + ".lock"), "ab")  # noqa: SIM115 - held for the engine's life
+def _lock(path: Path) -> int:
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        os.close(descriptor)
         raise Unavailable(
             f"another process has {path.name} open for writing",
             code="database_in_use",
             remedy="stop it, or talk to it: command-line writes go through its socket while it serves",
         ) from None
-    os.set_inheritable(lock.fileno(), False)
-    return lock
+    return descriptor
 
 
 def _fault_of(error: Exception) -> Unavailable:

@@ -216,7 +216,8 @@ CREATE TABLE attempts (
   pricing BLOB
 );
 CREATE INDEX attempts_by_message ON attempts (message_id, ordinal);
-CREATE UNIQUE INDEX attempts_by_provider_id ON attempts (provider_message_id) WHERE provider_message_id IS NOT NULL;
+-- Not unique: the id is the provider's word, and a nonsense answer must not keep an outcome from being recorded.
+CREATE INDEX attempts_by_provider_id ON attempts (provider_message_id) WHERE provider_message_id IS NOT NULL;
 CREATE INDEX attempts_open ON attempts (lease_until) WHERE state = 'sending';
 
 -- Receipts that came before anything they could belong to.
