@@ -234,75 +234,6 @@ async def test_a_receipt_without_echo_is_parked_until_the_answer_brings_its_id(h
     assert await status_of(store, number, message_id) == "delivered"
 
 
-async def test_messages_to_one_person_go_one_by_one_in_the_order_accepted(house):
-    store, clock, number = house
-    transport = ScriptedTransport(OK)
-
-    transport.gate = asyncio.Event()
-    sender = new_sender(store, transport, clock)
-    ids = [await accept_text(store, number, clock) for _ in range(4)]
-    other = await accept_text(store, number, clock, to="+4915550002222")
-
-    await settle(sender)
-    assert [recipient for _, recipient, _ in transport.spoken] == ["+4915550001111", "+4915550002222"]
-    transport.gate.set()
-    await settle(sender, steps=12)
-
-    assert [await status_of(store, number, i) for i in (*ids, other)] == ["sent"] * 5
-    started = [(await attempts(store, number, i))[0].id for i in ids]
-    assert started == sorted(started)
-
-
-async def test_a_backing_off_message_holds_back_its_class_only(house):
-    store, clock, number = house
-    transport = ScriptedTransport(STUMBLE, OK)
-    sender = new_sender(store, transport, clock)
-    first = await accept_text(store, number, clock, rank=2)
-    second = await accept_text(store, number, clock, rank=2)
-    await settle(sender, steps=2)
-    reply = await accept_text(store, number, clock, rank=1)
-    await settle(sender)
-
-    assert [await status_of(store, number, i) for i in (first, second, reply)] == [
-        "retrying",
-        "accepted",
-        "sent",
-    ]
-    clock.advance(10)
-    await settle(sender)
-    assert [await status_of(store, number, i) for i in (first, second)] == ["sent", "sent"]
-
-
-async def test_an_unknown_reply_blocks_its_conversation_for_a_bounded_time(house):
-    store, clock, number = house
-    transport = ScriptedTransport(Unknown("cut"), OK)
-    sender = new_sender(store, transport, clock)
-    await accept_text(store, number, clock)
-    second = await accept_text(store, number, clock)
-    await settle(sender)
-    assert await status_of(store, number, second) == "accepted"
-
-    clock.advance(61)
-    await settle(sender)
-
-    assert await status_of(store, number, second) == "sent"
-
-
-async def test_a_message_scheduled_for_later_waits_and_does_not_block_todays(house):
-    store, clock, number = house
-    transport = ScriptedTransport(OK)
-    sender = new_sender(store, transport, clock)
-    later = await accept_text(store, number, clock, not_before=clock.now() + timedelta(hours=1))
-    today = await accept_text(store, number, clock)
-    await settle(sender)
-    assert [await status_of(store, number, i) for i in (later, today)] == ["accepted", "sent"]
-
-    clock.advance(3_601)
-    await settle(sender)
-
-    assert await status_of(store, number, later) == "sent"
-
-
 async def test_expiry_beats_retry(house):
     store, clock, number = house
     sender, sweeper = new_sender(store, ScriptedTransport(STUMBLE), clock), Sweeper(store, clock, 5.0)
@@ -328,40 +259,6 @@ async def test_a_stopped_number_keeps_its_queue_and_says_why(house):
     assert len(transport.spoken) == 1
     assert await status_of(store, number, second) == "accepted"
     assert (await kinds_of(store, number, number.number_id)) == ["number.stopped"]
-
-
-async def test_the_pair_limit_lets_45_go_at_once_and_then_one_every_six_seconds(house):
-    store, clock, number = house
-    transport = ScriptedTransport(OK)
-    sender = new_sender(store, transport, clock)
-    for _ in range(50):
-        await accept_text(store, number, clock)
-    for _ in range(60):
-        await settle(sender, steps=1)
-        clock.advance(0.02)
-    assert len(transport.spoken) == 45
-
-    before = clock.now()
-    while len(transport.spoken) < 50:
-        await settle(sender, steps=1)
-        clock.advance(0.5)
-
-    assert 20 <= (clock.now() - before).total_seconds() <= 32
-
-
-async def test_a_number_keeps_its_pace(tmp_path):
-    store, clock = new_store(tmp_path), FakeClock()
-    number = await seed_number(store, pace_per_second=20)
-    transport = ScriptedTransport(OK)
-    sender = new_sender(store, transport, clock)
-    for n in range(100):
-        await accept_text(store, number, clock, to=f"+49155500{n:05d}")
-    start = clock.now()
-    while len(transport.spoken) < 100:
-        await settle(sender, steps=1)
-        clock.advance(0.05)
-
-    assert 4.5 <= (clock.now() - start).total_seconds() <= 6.0
 
 
 async def test_a_restart_finds_what_was_being_spoken_and_calls_it_unknown(house):

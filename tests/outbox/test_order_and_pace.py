@@ -1,0 +1,146 @@
+"""Who goes when: order within a conversation, classes, schedules, and the pace of pairs and numbers."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from tests.support import (
+    FakeClock,
+    ScriptedTransport,
+    accept_text,
+    new_sender,
+    new_store,
+    seed_number,
+    settle,
+    status_of,
+)
+
+from waypost.domain.outcomes import Failed, Sent, Unknown
+from waypost.store import messages
+from waypost.store.receipts import ReceiptItem
+
+OK = Sent("auto")
+STUMBLE = Failed(131000, "retry", "Something went wrong", "try later")
+REFUSED = Failed(131026, "fail_contact", "Message undeliverable", "not on WhatsApp")
+PAIR = Failed(131056, "wait_pair", "pair rate limit", "slow down")
+THROTTLED = Failed(130429, "wait_number", "rate limit", "slow down")
+STOPPED = Failed(190, "stop_lane", "Access token has expired", "renew it")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    store, clock = new_store(tmp_path), FakeClock()
+    return store, clock, await seed_number(store)
+
+
+async def attempts(store, number, message_id):
+    return await store.read(messages.attempts_of, number.tenant_id, message_id)
+
+
+def receipt(number, clock, status, *, echo=None, wamid="wamid.1", failure=None):
+    return ReceiptItem(
+        number.tenant_id, number.number_id, wamid, echo, status, clock.now(), failure, None, clock.now()
+    )
+
+
+async def test_messages_to_one_person_go_one_by_one_in_the_order_accepted(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+
+    transport.gate = asyncio.Event()
+    sender = new_sender(store, transport, clock)
+    ids = [await accept_text(store, number, clock) for _ in range(4)]
+    other = await accept_text(store, number, clock, to="+4915550002222")
+
+    await settle(sender)
+    assert [recipient for _, recipient, _ in transport.spoken] == ["+4915550001111", "+4915550002222"]
+    transport.gate.set()
+    await settle(sender, steps=12)
+
+    assert [await status_of(store, number, i) for i in (*ids, other)] == ["sent"] * 5
+    started = [(await attempts(store, number, i))[0].id for i in ids]
+    assert started == sorted(started)
+
+
+async def test_a_backing_off_message_holds_back_its_class_only(house):
+    store, clock, number = house
+    transport = ScriptedTransport(STUMBLE, OK)
+    sender = new_sender(store, transport, clock)
+    first = await accept_text(store, number, clock, rank=2)
+    second = await accept_text(store, number, clock, rank=2)
+    await settle(sender, steps=2)
+    reply = await accept_text(store, number, clock, rank=1)
+    await settle(sender)
+
+    assert [await status_of(store, number, i) for i in (first, second, reply)] == [
+        "retrying",
+        "accepted",
+        "sent",
+    ]
+    clock.advance(10)
+    await settle(sender)
+    assert [await status_of(store, number, i) for i in (first, second)] == ["sent", "sent"]
+
+
+async def test_an_unknown_reply_blocks_its_conversation_for_a_bounded_time(house):
+    store, clock, number = house
+    transport = ScriptedTransport(Unknown("cut"), OK)
+    sender = new_sender(store, transport, clock)
+    await accept_text(store, number, clock)
+    second = await accept_text(store, number, clock)
+    await settle(sender)
+    assert await status_of(store, number, second) == "accepted"
+
+    clock.advance(61)
+    await settle(sender)
+
+    assert await status_of(store, number, second) == "sent"
+
+
+async def test_a_message_scheduled_for_later_waits_and_does_not_block_todays(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    later = await accept_text(store, number, clock, not_before=clock.now() + timedelta(hours=1))
+    today = await accept_text(store, number, clock)
+    await settle(sender)
+    assert [await status_of(store, number, i) for i in (later, today)] == ["accepted", "sent"]
+
+    clock.advance(3_601)
+    await settle(sender)
+
+    assert await status_of(store, number, later) == "sent"
+
+
+async def test_the_pair_limit_lets_45_go_at_once_and_then_one_every_six_seconds(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    for _ in range(50):
+        await accept_text(store, number, clock)
+    for _ in range(60):
+        await settle(sender, steps=1)
+        clock.advance(0.02)
+    assert len(transport.spoken) == 45
+
+    before = clock.now()
+    while len(transport.spoken) < 50:
+        await settle(sender, steps=1)
+        clock.advance(0.5)
+
+    assert 20 <= (clock.now() - before).total_seconds() <= 32
+
+
+async def test_a_number_keeps_its_pace(tmp_path):
+    store, clock = new_store(tmp_path), FakeClock()
+    number = await seed_number(store, pace_per_second=20)
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    for n in range(100):
+        await accept_text(store, number, clock, to=f"+49155500{n:05d}")
+    start = clock.now()
+    while len(transport.spoken) < 100:
+        await settle(sender, steps=1)
+        clock.advance(0.05)
+
+    assert 4.5 <= (clock.now() - start).total_seconds() <= 6.0
