@@ -9,8 +9,8 @@ import pytest
 
 from waypost.domain.drafts import DraftError, content_kind, content_of, decode_draft
 
-DATA = Path(__file__).parent.parent / "samples" / "cloud_api"
-ACCEPTED: dict[str, dict[str, Any]] = json.loads((DATA / "outbound_content.json").read_text())
+SAMPLES = Path(__file__).parent.parent / "samples" / "cloud_api"
+ACCEPTED: dict[str, dict[str, Any]] = json.loads((SAMPLES / "outbound_content.json").read_text())
 
 
 def draft(message: dict[str, Any]) -> bytes:

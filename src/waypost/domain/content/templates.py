@@ -311,7 +311,7 @@ class Component(Part, frozen=True):
     )
     index: Annotated[int | str, Meta(description="Buttons only: which one, from 0.")] | None = None
     parameters: Annotated[list[AnyParameter], Meta(max_length=1024)] = field(default_factory=list)
-    cards: Annotated[list[CardComponents], Meta(min_length=1, max_length=10)] | None = None
+    cards: Annotated[list[CardComponents], Meta(min_length=2, max_length=10)] | None = None
 
     def __post_init__(self) -> None:
         kind = self.type.lower()
