@@ -94,11 +94,10 @@ class Emulator:
         return self.stage.base_url
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen on real sockets; gives the base URL."""
+        """Listen on real sockets; gives the base URL. Raises OSError when the address is taken."""
+        listening = _listen(host, port)
         config = uvicorn.Config(
             self.app,
-            host=host,
-            port=port,
             http=_CuttableProtocol,
             ws="none",
             lifespan="off",
@@ -106,19 +105,13 @@ class Emulator:
             date_header=False,
             server_header=False,
             access_log=False,
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=None,
         )
         self._server = _GuestServer(config)
         await self.open()
-        self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            if self._serving.done():
-                await self.stop()
-                raise OSError(f"the emulator could not listen on {host}:{port}")
-            await asyncio.sleep(0.005)
-        sockets = self._server.servers[0].sockets
-        self.stage.base_url = f"http://{host}:{sockets[0].getsockname()[1]}"
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+        await self._server.up.wait()
+        shown_host = f"[{host}]" if ":" in host else host
+        self.stage.base_url = f"http://{shown_host}:{listening.getsockname()[1]}"
         return self.stage.base_url
 
     async def open(self) -> None:
@@ -195,7 +188,13 @@ class _GuestServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self.up = asyncio.Event()
         self.leave = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self.up.set()
 
     async def main_loop(self) -> None:
         await self.leave.wait()
@@ -204,6 +203,8 @@ class _GuestServer(uvicorn.Server):
         """Close what is idle, give the rest a moment, cut what is left."""
         for server in self.servers:
             server.close()
+        for listening in sockets or []:
+            listening.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         for _ in range(_LEAVE_TURNS):
@@ -226,6 +227,20 @@ def _all_edges() -> dict[tuple[str, str, str], Edge]:
         **number_edges.EDGES,
         **business_edges.EDGES,
     }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; asyncio turns Nagle's algorithm off only where the protocol is named."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def _foreign(scope: Scope) -> bool:
