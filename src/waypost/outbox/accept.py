@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from waypost.domain.classes import CLASSES, RANKS, MessageClass
-from waypost.domain.drafts import AnyDraft, DraftError, TemplateDraft, content_of, default_class, recipient_of
+from waypost.domain.drafts import (
+    AnyDraft,
+    DraftError,
+    ReactionDraft,
+    TemplateDraft,
+    content_of,
+    default_class,
+    recipient_of,
+)
 from waypost.domain.errors import CapabilityMissing, Forbidden, NotFound, WaypostError
 from waypost.domain.ids import IdSource
 from waypost.domain.ports import Clock
@@ -21,9 +29,10 @@ from waypost.store import contacts
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.database import Store
 from waypost.store.idempotency import Answer, Claim
-from waypost.store.senders import SendingNumber, sending_number
+from waypost.store.senders import SendingNumber, provider_message_id, sending_number
 
 _MEDIA = ("image", "audio", "video", "document", "sticker")
+_OURS = ("msg_", "inb_")
 _CACHE_SECONDS = 5.0
 # A draft may be scheduled and may live this far ahead.
 _AHEAD_DAYS_MAX = 90
@@ -123,6 +132,7 @@ class Acceptor:
             if draft.class_ is None or CLASSES[of_template].rank > CLASSES[message_class].rank:
                 message_class = of_template
         draft = await self._with_provider_media(number, draft)
+        draft = await self._with_provider_message(number, draft)
         rule = CLASSES[message_class]
         kind, value, contact_id = await self._recipient(draft, sender)
         starts = draft.not_before or now
@@ -202,6 +212,30 @@ class Acceptor:
             str(kind): msgspec.structs.replace(media, id=await self._preflight.media(number, media.id))
         }
         return msgspec.structs.replace(draft, **changed)
+
+    async def _with_provider_message(self, number: SendingNumber, draft: AnyDraft) -> AnyDraft:
+        """Replace our ids of quoted and reacted-to messages with the provider's, which is what goes on the wire."""
+        if draft.context is not None and draft.context.message_id.startswith(_OURS):
+            found = await self._provider_id(number, draft.context.message_id, "context.message_id")
+            draft = msgspec.structs.replace(
+                draft, context=msgspec.structs.replace(draft.context, message_id=found)
+            )
+        if isinstance(draft, ReactionDraft) and draft.reaction.message_id.startswith(_OURS):
+            found = await self._provider_id(number, draft.reaction.message_id, "reaction.message_id")
+            draft = msgspec.structs.replace(
+                draft, reaction=msgspec.structs.replace(draft.reaction, message_id=found)
+            )
+        return draft
+
+    async def _provider_id(self, number: SendingNumber, message_id: str, field: str) -> str:
+        found = await self._store.read(provider_message_id, number.tenant_id, number.id, message_id)
+        if found is None:
+            raise DraftError(
+                "no message of this id that went through this number",
+                field=field,
+                remedy="name an inbound message, or one of yours that has been sent",
+            )
+        return found
 
 
 def is_sandbox(base_url: str) -> bool:

@@ -26,3 +26,15 @@ def sending_number(reading: Reading, tenant_id: str, name: str) -> SendingNumber
         (name, tenant_id),
     )
     return None if row is None else SendingNumber(*row)
+
+
+def provider_message_id(reading: Reading, tenant_id: str, number_id: str, message_id: str) -> str | None:
+    """Give the provider's id of our `msg_…` or `inb_…` on this number; None when there is none (yet)."""
+    sql = (
+        "SELECT provider_message_id FROM inbound WHERE id = ? AND tenant_id = ? AND number_id = ?"
+        if message_id.startswith("inb_")
+        else "SELECT provider_message_id FROM attempts WHERE message_id = ? AND tenant_id = ? AND number_id = ?"
+        " AND provider_message_id IS NOT NULL ORDER BY ordinal DESC LIMIT 1"
+    )
+    row = reading.one(sql, (message_id, tenant_id, number_id))
+    return None if row is None else str(row[0])
