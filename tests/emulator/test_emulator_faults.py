@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from waypost.emulator import DEMO
+from waypost.emulator.tables import ERRORS
 
 
 async def accepted(bench):
@@ -51,6 +52,18 @@ async def test_an_error_code_comes_with_the_http_status_of_the_table(bench, code
     assert (status, answer["error"]["code"]) == (http_status, code)
     assert await accepted(bench) == []
     await bench.text()
+
+
+async def test_every_code_of_the_table_can_be_answered_and_told(bench):
+    assert len(ERRORS) == 157
+    for code, row in ERRORS.items():
+        await bench.fault(kind="error", code=code, count=1)
+        status, answer = await bench.send({"text": {"body": "x"}})
+        assert (status, answer["error"]["code"]) == (row["http_status"], code)
+        await bench.fault(kind="failed_status", code=code, count=1)
+        await bench.text()
+    await bench.pass_time()
+    assert [line["errors"][0]["code"] for line in bench.inbox.values("statuses")] == list(ERRORS)
 
 
 async def test_a_failed_status_carries_its_code(bench):

@@ -54,7 +54,7 @@ def status_value(number: Number, phone: Phone, message: Message, status: str, at
             "category": message.pricing_category,
         }
     if status == "failed":
-        line["errors"] = [webhook_error(message.error_code or 131000)]
+        line["errors"] = [webhook_error(131000 if message.error_code is None else message.error_code)]
     value: Wire = {"messaging_product": "whatsapp", "metadata": metadata(number)}
     if status in ("sent", "delivered", "read") and not message.group_id:
         value["contacts"] = [contact_of(phone)]

@@ -194,9 +194,13 @@ def _carousel(action: Wire, strict: bool) -> None:
 
 
 def _voice_call(action: Wire, strict: bool) -> None:
-    parameters = action.get("parameters") or {}
+    parameters = action.get("parameters")
+    if parameters is None:
+        return
+    if not isinstance(parameters, dict):
+        raise _wrong("action.parameters", "must be an object")
     minutes = parameters.get("ttl_minutes")
-    if strict and minutes is not None and not 1 <= int(minutes) <= 43200:
+    if strict and minutes is not None and not (isinstance(minutes, int) and 1 <= minutes <= 43200):
         raise _wrong("action.parameters.ttl_minutes", "must be 1 to 43200")
     _within(parameters.get("display_text") or "", "action.parameters.display_text", 20, strict)
     _within(

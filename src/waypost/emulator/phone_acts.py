@@ -247,14 +247,15 @@ def options_of(message: Message) -> list[tuple[str, str, Callable[[], Wire]]]:
                 answer: Wire = {"type": "button", "button": {"payload": payload, "text": text}}
                 found.append((payload, text, lambda answer=answer: answer))  # type: ignore[misc]
     if message.type == "interactive" and isinstance(message.content.get("action"), dict):
-        action = message.content["action"]
-        buttons = list(action.get("buttons") or [])
-        for card in action.get("cards") or []:
+        action, kind = message.content["action"], str(message.content.get("type")).lower()
+        # only what the rules have looked at: other keys may hold anything
+        buttons = list(action["buttons"]) if kind == "button" else []
+        for card in action["cards"] if kind == "carousel" else []:
             buttons += (card.get("action") or {}).get("buttons") or []
         for button in buttons:
             option = button.get("reply") or button.get("quick_reply") or {}
             found.append((str(option.get("id")), str(option.get("title")), reply("button_reply", option)))
-        for section in action.get("sections") or []:
+        for section in action["sections"] if kind == "list" else []:
             for row in section.get("rows") or []:
                 found.append((str(row.get("id")), str(row.get("title")), reply("list_reply", row)))
     return found

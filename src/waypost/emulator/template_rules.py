@@ -62,6 +62,8 @@ def _check_component(part: Wire) -> None:
     kind = str(part.get("type", "")).lower()
     if kind not in _COMPONENTS:
         raise GraphError(131009, f"Parameter value is not valid: template component type {kind!r}")
+    if not isinstance(part.get("parameters") or [], list):
+        raise GraphError(131009, f"Parameter value is not valid: parameters of {kind} must be an array")
     if kind == "button":
         if str(part.get("sub_type", "")).lower() not in _BUTTON_KINDS:
             raise GraphError(
