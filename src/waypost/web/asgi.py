@@ -55,8 +55,7 @@ class Front:
             methods[route.method] = endpoint
             if route.hot:
                 self._add_hot(route, endpoint)
-        # A fixed segment goes before a parameter: /v1/events/stream before /v1/events/{event_id}.
-        ordered = sorted(paths, key=lambda path: [part.startswith("{") for part in path.split("/")])
+        ordered = sorted(paths, key=_precedence)
         self._router = Router(
             [PathRoute(path, _Methods(paths[path])) for path in ordered],
             redirect_slashes=False,
@@ -95,7 +94,9 @@ class Front:
             await self._dispatch(scope, receive, out.send)
         except WaypostError as error:
             if out.status:
-                raise
+                # Half an answer is out: the server closes the connection, which is how its caller learns of it.
+                _log.warning("broken_off", request_id=request_id, code=error.code)
+                return
             await send_answer(problems.render(error, request_id), out.send)
         except ClientDisconnect:
             out.status = out.status or 499
@@ -179,6 +180,11 @@ class _Methods:
             raise problems.MethodNotAllowed(self._allow)
         scope["waypost.route"] = endpoint.route
         await endpoint(scope, receive, send)
+
+
+def _precedence(path: str) -> list[int]:
+    """Order paths: a fixed segment first, then `{id}:verb`, then `{id}`, or the last would swallow the others."""
+    return [0 if "{" not in part else 2 if part.endswith("}") else 1 for part in path.split("/")]
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,16 +1,16 @@
 """Reading bodies: bounded by bytes, checked by content type, never more in memory than the limit."""
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
+from waypost.config import Config
 from waypost.domain.errors import TooLarge
 from waypost.web.problems import UnsupportedMedia
 from waypost.web.routing import Route
 
-_SETTINGS: dict[str, Callable[[Any], int]] = {
+_SETTINGS: dict[str, Callable[[Config], int]] = {
     "request": lambda config: int(config.http.request_body_bytes_max),
     "callback": lambda config: int(config.http.callback_body_bytes_max),
     # A form around a file of the largest size: boundaries and a few short fields.
@@ -18,7 +18,7 @@ _SETTINGS: dict[str, Callable[[Any], int]] = {
 }
 
 
-def bytes_max(route: Route, config: Any) -> int:
+def bytes_max(route: Route, config: Config) -> int:
     """Give the most bytes the route's body may have."""
     return _SETTINGS[route.body_limit](config)
 

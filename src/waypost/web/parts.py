@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from waypost.config import Config
 from waypost.domain.ids import IdSource
 from waypost.domain.ports import Clock, Randomness
 from waypost.store.database import Store
@@ -26,7 +27,7 @@ class Parts:
     clock: Clock
     ids: IdSource
     randomness: Randomness
-    config: Any  # waypost.config: sections http, store, keys, idempotency, …
+    config: Config
     readiness: tuple[Readiness, ...] = ()
     transport: Transport | None = None
     cloud: Any = None  # management client of transports/cloud_api

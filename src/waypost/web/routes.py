@@ -1,8 +1,8 @@
 """All routes of this release, in one tuple: what is served, documented and tested for its scope."""
 
 from dataclasses import replace
-from typing import Any
 
+from waypost.config import Config
 from waypost.web.api import keys, operations
 from waypost.web.openapi import document_routes
 from waypost.web.routing import Route
@@ -16,7 +16,7 @@ _NOUNS: tuple[tuple[Route, ...], ...] = (
 )
 
 
-def all_routes(config: Any) -> tuple[Route, ...]:
+def all_routes(config: Config) -> tuple[Route, ...]:
     """Give every route, as the configuration wants it."""
     declared = tuple(route for noun in _NOUNS for route in noun)
     if config.metrics.public:

@@ -217,7 +217,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST",
-        "/v1/keys/{key_id}/rotate",
+        "/v1/keys/{key_id}:rotate",
         "keys:write",
         "Rotate a key",
         _rotate,
