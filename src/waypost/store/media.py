@@ -1,4 +1,4 @@
-"""Media rows: inbound wanted → stored | failed | expired, outbound uploaded → removed. The bytes lie in files, by hash."""
+"""Media rows: inbound wanted → stored | failed | expired, outbound uploaded. Bytes lie in files, by hash."""
 
 import base64
 import binascii

@@ -324,10 +324,10 @@ def _keep(
     changes = {name: value for name, value in values.items() if value != getattr(row, name)}
     if not changes:
         return False
-    facts = {name: value for name, value in changes.items() if name != "components"}
+    told: dict[str, Any] = {name: value for name, value in changes.items() if name != "components"}
     if "components" in changes:
-        facts["components_changed"] = True
-    _change(tx, row, {**changes, "synced_at": to_ms(now)}, "template.synchronised", actor, now, facts)
+        told["components_changed"] = True
+    _change(tx, row, {**changes, "synced_at": to_ms(now)}, "template.synchronised", actor, now, told)
     return True
 
 

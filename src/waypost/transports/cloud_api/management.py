@@ -136,7 +136,7 @@ class _Paging(Struct, frozen=True):
 
 
 class _Listed(Struct, Generic[T], frozen=True):
-    data: list[T] = []
+    data: list[T]
     paging: _Paging = _Paging()
 
 
