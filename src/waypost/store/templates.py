@@ -127,6 +127,15 @@ def languages_of(reading: Reading, tenant_id: str, waba_id: str, name: str) -> l
     return [row[0] for row in reading.rows(sql, (tenant_id, waba_id, name))]
 
 
+def is_synced(reading: Reading, tenant_id: str, waba_id: str) -> bool:
+    """Say whether the list of the WABA's templates is known: False before the first reading, and while Meta has told
+    of a template not seen yet."""
+    row = reading.one(
+        "SELECT templates_synced_at FROM wabas WHERE id = ? AND tenant_id = ?", (waba_id, tenant_id)
+    )
+    return row is not None and row[0] is not None
+
+
 def page(
     reading: Reading, tenant_id: str, waba_id: str | None, after: str | None, limit: int
 ) -> list[Template]:
