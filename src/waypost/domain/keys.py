@@ -68,7 +68,12 @@ def digest_of(key: str) -> bytes:
             code="key_malformed",
             remedy="Copy the key again, all of it: wp_live_ or wp_test_ and 36 characters.",
         )
-    return sha256(key.encode()).digest()
+    return digest(key)
+
+
+def digest(text: str) -> bytes:
+    """Give the SHA-256 that a key is stored and found by."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def check_number(environment: Environment, base_url: str) -> None:

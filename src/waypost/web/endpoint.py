@@ -1,7 +1,5 @@
 """One route as an ASGI application: authenticate, read, ask, render. The same for hot and cold routes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -50,21 +48,28 @@ class Endpoint:
         raw, receive = await self._read(scope, receive)
         query = self._query(scope["query_string"])
         body = self._body(raw)
+        claim = self._claim(scope, caller, raw, now)
         ask = Ask(
             parts=parts,
             caller=caller,
             now=now,
             request_id=scope["waypost.request_id"],
             path=scope.get("path_params", {}),
-            headers=Headers(scope=scope),
+            headers=Headers(raw=scope["headers"]),
             raw=raw,
             query=query,
             body=body,
-            claim=self._claim(scope, caller, raw, now),
+            claim=claim,
             request=Request(scope, receive),
         )
-        with self._held(ask):
+        if claim is None:
             answer = await self._answer(ask)
+        else:
+            parts.under_way.take(claim.tenant_id, claim.key)
+            try:
+                answer = await self._answer(ask)
+            finally:
+                parts.under_way.release(claim.tenant_id, claim.key)
         if isinstance(answer, Answer):
             await send_answer(answer, send)
         else:
@@ -171,14 +176,6 @@ class Endpoint:
         digest = sha256(f"{scope['method']}\n{scope['path']}\n".encode("utf-8", "replace"))
         digest.update(scope["query_string"] + b"\n" + raw)
         return idempotency.Claim(caller.tenant_id, key, digest.digest(), now + self._retention)
-
-    @contextmanager
-    def _held(self, ask: Ask) -> Iterator[None]:
-        if ask.claim is None:
-            yield
-            return
-        with self._parts.under_way.hold(ask.claim.tenant_id, ask.claim.key):
-            yield
 
     async def _note_use(self, caller: Caller, now: datetime) -> None:
         try:

@@ -3,8 +3,6 @@
 All of it may be lost at any moment without harm: the store decides.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from waypost.domain.errors import Conflict
@@ -62,9 +60,8 @@ class UnderWay:
     def __init__(self) -> None:
         self._keys: set[tuple[str, str]] = set()
 
-    @contextmanager
-    def hold(self, tenant_id: str, key: str) -> Iterator[None]:
-        """Hold the key for the length of a request; raises `Conflict` when another request has it."""
+    def take(self, tenant_id: str, key: str) -> None:
+        """Take the key for the length of a request; raises `Conflict` when another request has it."""
         held = (tenant_id, key)
         if held in self._keys:
             raise Conflict(
@@ -75,7 +72,7 @@ class UnderWay:
                 retry_after_seconds=1,
             )
         self._keys.add(held)
-        try:
-            yield
-        finally:
-            self._keys.discard(held)
+
+    def release(self, tenant_id: str, key: str) -> None:
+        """Let go of a key that `take` gave."""
+        self._keys.discard((tenant_id, key))

@@ -54,12 +54,20 @@ class Metrics:
         self._outcomes = Counter(
             "waypost_outcomes", "Outcomes of messages, by code.", ["outcome", "code"], registry=registry
         )
+        # Looking up a child by its labels costs more than counting: found once, kept.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._position: int | None = None
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the declared path, never the one asked for."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(method, route).observe(max(0.0, seconds))
+        known = self._children.get((method, route, status))
+        if known is None:
+            known = self._children[method, route, status] = (
+                self._requests.labels(method, route, str(status)),
+                self._request_seconds.labels(method, route),
+            )
+        known[0].inc()
+        known[1].observe(max(0.0, seconds))
 
     def batch(self, rows: int, seconds: float) -> None:
         """Count one commit of `rows` operations."""
