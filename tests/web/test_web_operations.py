@@ -74,7 +74,7 @@ def _put_work(tx: Transaction, item: Any) -> None:
 async def test_the_figures_say_what_is_open_and_what_happened(tmp_path: Path) -> None:
     parts = new_parts(tmp_path)
     client = await new_client(parts)
-    await parts.metrics.begin(parts.store, START)
+    await parts.metrics.begin(parts.store)
     await seed_number(parts.store)
     await parts.store.write(_put_work, None)
     parts.metrics.batch(12, 0.004)

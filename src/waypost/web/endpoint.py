@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from waypost.domain import strict_json
-from waypost.domain.errors import InvalidRequest, Malformed, WaypostError
+from waypost.domain.errors import InvalidRequest, Malformed, NotFound, WaypostError
 from waypost.store import idempotency
 from waypost.web import auth, limits
 from waypost.web.parts import Parts
@@ -43,6 +43,11 @@ class Endpoint:
         """Serve one request; raises WaypostError for the front to render."""
         route, parts = self.route, self._parts
         now = parts.clock.now()
+        path = scope.get("path_params", {})
+        for value in path.values():
+            # No id of ours looks so, and not every engine takes a NUL in text.
+            if not value.isascii() or not value.isprintable():
+                raise NotFound("There is nothing of that id.", remedy="Copy the id again.")
         caller = await auth.caller_of(parts, scope, route, now, self._local)
         scope["waypost.caller"] = caller
         raw, receive = await self._read(scope, receive)
@@ -54,7 +59,7 @@ class Endpoint:
             caller=caller,
             now=now,
             request_id=scope["waypost.request_id"],
-            path=scope.get("path_params", {}),
+            path=path,
             headers=Headers(raw=scope["headers"]),
             raw=raw,
             query=query,
@@ -144,6 +149,10 @@ class Endpoint:
         for name, value in parse_qsl(
             query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100
         ):
+            if "\x00" in value:
+                raise InvalidRequest(
+                    "This value holds a NUL character.", field=name[:100], remedy="Leave the character out."
+                )
             if name in self._repeatable:
                 values.setdefault(name, []).append(value)
             elif name in values:

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from waypost.domain.classes import RANKS
-from waypost.store import measures
+from waypost.store import journal, measures
 from waypost.store.database import Store
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -74,14 +74,14 @@ class Metrics:
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
 
-    async def begin(self, store: Store, now: datetime) -> None:
+    async def begin(self, store: Store) -> None:
         """Count events from here on; `app` calls it at start."""
-        self._position = (await store.read(measures.measure, now)).position
+        self._position = await store.read(journal.position_now)
 
     async def exposition(self, store: Store, now: datetime) -> bytes:
         """Give every figure as of `now` in Prometheus' text format."""
         if self._position is None:
-            await self.begin(store, now)
+            await self.begin(store)
         await self._follow(store)
         found = await store.read(measures.measure, now)
         moment = CollectorRegistry(auto_describe=False)

@@ -14,12 +14,16 @@ from waypost.web.routing import Answer, Ask, Page, PageQuery, Route, page_of
 
 _TAG = "keys"
 _OVERLAP_HOURS_MAX = 720
+_LIFETIME_DAYS_MAX = 3653
 
 
 class CreateKey(Struct, frozen=True, forbid_unknown_fields=True):
     """A key to make."""
 
-    label: Annotated[str, Meta(min_length=1, max_length=100, description="What it is for.")]
+    label: Annotated[
+        str,
+        Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="What it is for."),
+    ]
     scopes: Annotated[
         list[Scope], Meta(min_length=1, max_length=50, description="What it may do; no more than its maker.")
     ]
@@ -121,6 +125,12 @@ async def _create(ask: Ask) -> Answer:
     if body.expires_at is not None and body.expires_at <= ask.now:
         raise InvalidRequest(
             "The key would have expired already.", field="expires_at", remedy="Name a time to come."
+        )
+    if body.expires_at is not None and body.expires_at > ask.now + timedelta(days=_LIFETIME_DAYS_MAX):
+        raise InvalidRequest(
+            "A key ends within ten years, or never.",
+            field="expires_at",
+            remedy="Name an earlier time, or none.",
         )
     text = key_text.new_key(body.environment, ask.parts.randomness)
     item = keys.NewKey(
