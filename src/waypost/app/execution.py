@@ -8,6 +8,7 @@ it callers are told to come again.
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -28,7 +29,9 @@ class ThreadedExecution:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._queued = 0
-        self.batches: Callable[[int], None] = lambda size: None
+        self.told: Callable[[int, float], None] = lambda rows, seconds: (
+            None
+        )  # of each commit: its size and time
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="waypost-read")
         self._writer = threading.Thread(target=self._write_all, name="waypost-write", daemon=True)
@@ -79,12 +82,14 @@ class ThreadedExecution:
                     break
             stopping = item is None
             if batch:
+                began = time.perf_counter()
                 commits = self._engine.commit_batch([write for write, _ in batch])
-                self._loop.call_soon_threadsafe(self._answer, batch, commits)
+                seconds = time.perf_counter() - began
+                self._loop.call_soon_threadsafe(self._answer, batch, commits, seconds)
 
-    def _answer(self, batch: Sequence[_Queued], commits: Sequence[Committed]) -> None:
+    def _answer(self, batch: Sequence[_Queued], commits: Sequence[Committed], seconds: float) -> None:
         self._queued -= len(batch)
-        self.batches(len(batch))
+        self.told(len(batch), seconds)
         untold = commits
         for _, future in batch:
             if not future.done():

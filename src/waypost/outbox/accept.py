@@ -4,7 +4,7 @@ Nothing here waits for the provider. What only another room knows (a template's 
 media) is asked through `Preflight`, which `app` hands down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -74,12 +74,21 @@ class AcceptedMessage(Struct, frozen=True):
 class Acceptor:
     """Turns drafts into messages."""
 
-    def __init__(self, store: Store, preflight: Preflight, ids: IdSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        preflight: Preflight,
+        ids: IdSource,
+        clock: Clock,
+        check_room: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store, self._preflight, self._ids, self._clock = store, preflight, ids, clock
+        self._check_room = check_room  # raises Unavailable while the disk is nearly full
         self._numbers: dict[tuple[str, str], tuple[datetime, SendingNumber]] = {}
 
     async def take(self, draft: AnyDraft, sender: Sender, claim: Claim | None) -> Answer:
         """Take one draft; gives the answer to send (202), stored under `claim`. Raises WaypostError."""
+        self._check_room()
         now = self._clock.now()
         item = await self._prepare(draft, sender, now)
 
@@ -98,6 +107,7 @@ class Acceptor:
         self, drafts: Sequence[AnyDraft | WaypostError], sender: Sender, claim: Claim | None
     ) -> Answer:
         """Take up to 1,000 drafts in one commit; gives a 200 with one result per draft, in order."""
+        self._check_room()
         now = self._clock.now()
         prepared = [await self._prepared_or_error(draft, sender, now) for draft in drafts]
         items = [item for item in prepared if isinstance(item, Acceptance)]

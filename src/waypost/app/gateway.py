@@ -1,0 +1,196 @@
+"""Wires the rooms into one gateway: its parts, its two faces, its loops; started and stopped in order."""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+import structlog
+from starlette.types import ASGIApp
+
+from waypost.app.disk import DiskWatch
+from waypost.app.execution import ThreadedExecution
+from waypost.app.loops import Loop
+from waypost.app.master_key import master_key
+from waypost.app.ports import SystemClock, SystemRandomness
+from waypost.config import Config
+from waypost.domain.ids import IdSource, encode
+from waypost.domain.retry import RetryRules
+from waypost.inbox.accept import CallbackInbox
+from waypost.inbox.reader import Reader
+from waypost.numbers.access import AccessBook
+from waypost.numbers.health import HealthRefresher
+from waypost.numbers.media import MediaFetcher, Uploads
+from waypost.numbers.media_files import MediaFiles
+from waypost.numbers.registry import Numbers
+from waypost.numbers.templates import NumberPreflight, TemplateBook, Templates, TemplateSync
+from waypost.outbox.accept import Acceptor
+from waypost.outbox.sender import Sender
+from waypost.outbox.sweeper import Sweeper
+from waypost.store.codec import Codec
+from waypost.store.database import Store
+from waypost.store.engine import Committed, Engine
+from waypost.transports.cloud_api.api import CloudApi, new_wire
+from waypost.transports.cloud_api.management import Management
+from waypost.transports.cloud_api.media import CloudMedia
+from waypost.transports.egress import Egress
+from waypost.web.asgi import application
+from waypost.web.auth import bootstrap
+from waypost.web.parts import Parts
+from waypost.web.routes import all_routes
+from waypost.webhooks.teller import Teller
+
+log = structlog.get_logger("waypost.app")
+
+
+class Gateway:
+    """A built gateway. `close` alone ends one whose loops were never started."""
+
+    def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution) -> None:
+        self.config, self._engine, self._execution = config, engine, execution
+        clock, randomness = SystemClock(), SystemRandomness()
+        self.store = store = Store(engine, execution)
+        self.disk = DiskWatch(Path(config.store.path).absolute().parent, config.store.disk_free_bytes_min)
+        self._wire = new_wire(config.cloud_api, config.outbox.provider_timeout_seconds)
+        transport, management, media = CloudApi(self._wire), Management(self._wire), CloudMedia(self._wire)
+        self._egress = Egress(config.webhooks.allow_private_addresses)
+        access = AccessBook(store, clock)
+        files = MediaFiles(Path(config.inbox.media_dir), config.inbox.media_bytes_max, asyncio.to_thread)
+        self._files = files
+        self.sender = Sender(
+            store,
+            transport,
+            access.access_of,
+            clock,
+            owner=f"gateway-{secrets.token_hex(8)}",
+            alone=True,
+            lease_seconds=config.outbox.lease_seconds,
+            call_seconds=config.outbox.provider_timeout_seconds,
+            in_flight_max=config.outbox.in_flight_max,
+            per_number_in_flight_max=config.outbox.per_number_in_flight_max,
+            rules=RetryRules(
+                config.outbox.attempts_max,
+                config.outbox.backoff_seconds_min,
+                config.outbox.backoff_seconds_max,
+            ),
+        )
+        self.teller = Teller(store, clock, randomness, self._egress.post, config.webhooks)
+        reader = Reader(store, clock, config.inbox)
+        preflight = NumberPreflight(store, TemplateBook(store, clock), clock)
+        self.parts = Parts(
+            store=store,
+            clock=clock,
+            ids=engine.ids,
+            randomness=randomness,
+            config=config,
+            readiness=(self._why_not_ready,),
+            transport=transport,
+            access_of=access.access_of,
+            acceptor=Acceptor(store, preflight, engine.ids, clock, self.disk.check),
+            inbox=CallbackInbox(store, clock, self.disk.check),
+            numbers=Numbers(store, management, access, config.cloud_api, clock),
+            templates=Templates(store, management, access, clock),
+            template_sync=TemplateSync(store, management, access, clock),
+            uploads=Uploads(store, media, access, files, engine.ids, clock),
+            media_files=files,
+            egress=self._egress,
+        )
+        execution.told = self.parts.metrics.batch
+        sync = self.parts.template_sync
+        fetcher = MediaFetcher(
+            store,
+            media,
+            access,
+            files,
+            clock,
+            bytes_max=config.inbox.media_bytes_max,
+            attempts_max=config.inbox.media_attempts_max,
+        )
+        health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
+        self._loops = (
+            Loop("sender", self.sender.step, self.sender.woken),
+            Loop("sweeper", Sweeper(store, clock, config.outbox.sweep_interval_seconds).step),
+            Loop("reader", reader.step),
+            Loop("teller", self.teller.step),
+            Loop("media", fetcher.step),
+            Loop("health", health.step),
+            Loop("templates", sync.step),
+        )
+        self._followers = tuple(loop for loop in self._loops if loop.name in ("reader", "teller", "media"))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+        routes = all_routes(config)
+        self.application: ASGIApp = application(self.parts, routes)
+        self.local_application: ASGIApp = application(self.parts, routes, local=True)
+
+    def _told(self, commit: Committed) -> None:
+        for loop in self._followers:
+            loop.woken.set()
+
+    async def bootstrap(self) -> str | None:
+        """On a fresh store: make the first tenant and key; gives the key, the only time it is seen."""
+        return await bootstrap(self.parts)
+
+    async def start(self) -> None:
+        """Recover what a dead process left, then run the loops."""
+        self._files.clear_incoming()
+        found = await self.sender.recover()
+        if found:
+            log.warning("attempts_without_outcome", count=found)
+        await self.parts.metrics.begin(self.store, self.parts.clock.now())
+        self.store.follow(self._told)
+        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self._loops]
+
+    async def _why_not_ready(self) -> str | None:
+        if self._draining:
+            return "draining"
+        if not self._tasks:
+            return "not started"
+        if self.disk.low():
+            return "the disk is nearly full"
+        stopped = [task.get_name() for task in self._tasks if task.done()]
+        if stopped:
+            return f"stopped: {', '.join(stopped)}"
+        return None
+
+    def drain(self) -> None:
+        """Say `not ready` from now on; what is under way goes on."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """End the loops after their present step, let attempts end, give the lanes back, close."""
+        self._draining = True
+        for loop in self._loops:
+            loop.stop()
+        await asyncio.gather(*self._tasks)
+        self._tasks = []
+        await self.sender.drain()
+        await self.teller.drain()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close connections, threads and the database."""
+        await self._wire.close()
+        await self._egress.close()
+        await self._execution.close()
+        self._engine.close()
+
+
+async def build(config: Config) -> Gateway:
+    """Open the store of this configuration (made when there is none) and wire a gateway around it."""
+    randomness = SystemRandomness()
+    codec = Codec(master_key(config.secrets, randomness), randomness)
+    ids = IdSource(randomness)
+    # The timeline names this life of the journal: a restore begins another.
+    engine = Engine(
+        Path(config.store.path),
+        codec,
+        ids,
+        lambda: encode(int.from_bytes(randomness.token_bytes(5), "big"))[-8:],
+    )
+    execution = ThreadedExecution(
+        engine,
+        batch_max=config.store.batch_rows_max,
+        queue_max=config.store.queue_rows_max,
+        readers=config.store.read_connections,
+    )
+    return Gateway(config, engine, execution)

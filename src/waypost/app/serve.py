@@ -1,0 +1,73 @@
+"""`waypost serve`: opens both doors, runs until it is told to stop, then drains."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+
+from waypost.app.gateway import Gateway, build
+from waypost.app.logs import set_up
+from waypost.app.server import Face
+from waypost.app.sockets import listen_local, listen_tcp, local_path
+from waypost.config import Config
+
+log = structlog.get_logger("waypost.app")
+
+
+async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. What was accepted is on disk, whatever ends the process."""
+    set_up(config.log)
+    stop = stop_signal()
+    async with running(config) as gateway:
+        key = await gateway.bootstrap()
+        if key is not None:
+            announce("First start. This key has every scope and is shown only now:")
+            announce(f"  {key}")
+        announce(f"Waypost listens on {config.http.base_url} (try {config.http.base_url}/docs)")
+        await stop.wait()
+        announce("Draining: no new work is taken, what is under way ends.")
+
+
+def stop_signal() -> asyncio.Event:
+    """Give an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(name: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(name)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told, name)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Gateway]:
+    """Give a gateway that serves on both doors; on the way out it drains."""
+    door = listen_tcp(config.http)
+    try:
+        gateway = await build(config)
+    except BaseException:
+        door.close()
+        raise
+    path = local_path(config)
+    faces = (
+        Face(gateway.application, door, config.http.drain_seconds, config.http.trusted_proxies),
+        Face(gateway.local_application, listen_local(path), config.http.drain_seconds, ()),
+    )
+    await gateway.start()
+    for face in faces:
+        await face.start()
+    log.info("serving", host=config.http.host, port=config.http.port)
+    try:
+        yield gateway
+    finally:
+        # Not ready first, so that a balancer turns away; then the doors, then the loops behind them.
+        gateway.drain()
+        path.unlink(missing_ok=True)
+        await asyncio.gather(*(face.stop() for face in faces))
+        await gateway.stop()
+        log.info("stopped")
