@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 import msgspec
+from markupsafe import Markup
 
 from waypost.domain.errors import (
     Busy,
@@ -135,6 +136,7 @@ def page(described: dict[str, Any]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["fields"] = lambda schema: list(_fields(schema, described["components"]["schemas"]))
     environment.filters["as_json"] = lambda value: msgspec.json.format(encode(value), indent=2).decode()
+    environment.filters["inline"] = _inline
     source = (Path(__file__).parent / "pages" / "docs.html").read_text("utf-8")
     by_tag: dict[str, list[dict[str, Any]]] = {}
     for path, methods in described["paths"].items():
@@ -142,6 +144,15 @@ def page(described: dict[str, Any]) -> str:
             entry = {"path": path, "method": method.upper(), **operation}
             by_tag.setdefault((operation.get("tags") or ["other"])[0], []).append(entry)
     return environment.from_string(source).render(document=described, by_tag=by_tag)
+
+
+def _inline(text: str | None) -> Markup:
+    """Render `words in backquotes` as code."""
+    parts = (text or "").split("`")
+    # Escaped by Markup's own formatting: what stands between the tags is never trusted.
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
 
 
 def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,11 @@ from typing import Any
 from waypost.config import Config
 from waypost.domain.ids import IdSource
 from waypost.domain.ports import Clock, Randomness
+from waypost.numbers.media import Uploads
+from waypost.numbers.media_files import MediaFiles
+from waypost.numbers.registry import Numbers
+from waypost.numbers.templates import TemplateBook, Templates, TemplateSync
 from waypost.store.database import Store
-from waypost.transports.base import Transport
 from waypost.web.memory import KeyCache, UnderWay
 from waypost.web.metrics import Metrics
 
@@ -29,10 +32,18 @@ class Parts:
     randomness: Randomness
     config: Config
     readiness: tuple[Readiness, ...] = ()
-    transport: Transport | None = None
+    acceptor: Any = None  # outbox.accept.Acceptor
+    access_of: Any = None  # async (number_id) -> transports.base.Access
+    transport: Any = None  # transports.base.Transport
     cloud: Any = None  # management client of transports/cloud_api
     guard: Any = None  # egress guard for addresses a user supplied
     media: Any = None  # media store
+    numbers: Numbers | None = None
+    templates: Templates | None = None
+    template_sync: TemplateSync | None = None
+    template_book: TemplateBook | None = None
+    uploads: Uploads | None = None
+    media_files: MediaFiles | None = None
     metrics: Metrics = field(default_factory=Metrics)
     key_cache: KeyCache = field(default_factory=KeyCache)
     under_way: UnderWay = field(default_factory=UnderWay)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from waypost.config import Config
-from waypost.web.api import keys, operations
+from waypost.web.api import keys, messages, operations
 from waypost.web.openapi import document_routes
 from waypost.web.routing import Route
 
@@ -11,6 +11,7 @@ from waypost.web.routing import Route
 PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/callbacks/{app_id}"})
 
 _NOUNS: tuple[tuple[Route, ...], ...] = (
+    messages.ROUTES,
     keys.ROUTES,
     operations.ROUTES,
 )
