@@ -1,7 +1,7 @@
 """Media in both directions: ours up to Meta, and what customers send down to local storage before Meta drops it."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -186,13 +186,13 @@ class MediaFetcher:
         if is_over:
             await self._store.write(rows.not_fetched, rows.NotFetched(media, "failed", fault.code, None, now))
             return
-        next_at = self._next_try(media, now)
-        await self._store.write(rows.not_fetched, rows.NotFetched(media, "wanted", fault.code, next_at, now))
-
-    def _next_try(self, media: Media, now: datetime) -> datetime:
-        """Twice as far each time, up to an hour, and never behind the end: the last look says expired."""
-        seconds = min(_BACKOFF_SECONDS_MIN * 2.0 ** min(media.tries - 1, 20), _BACKOFF_SECONDS_MAX)
-        return now + timedelta(seconds=seconds)
+        # A share of its age: the waits grow by half each time, whatever the tries were spent on.
+        age_seconds = (to_ms(now) - media.created_at) / 1_000
+        seconds = min(max(age_seconds / 2, _BACKOFF_SECONDS_MIN), _BACKOFF_SECONDS_MAX)
+        item = rows.NotFetched(
+            media, "wanted", fault.code, now + timedelta(seconds=seconds), now, fault.counts
+        )
+        await self._store.write(rows.not_fetched, item)
 
 
 def _fault_of(failure: Failed) -> _Fault:

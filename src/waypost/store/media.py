@@ -73,13 +73,15 @@ class Fetched(Struct, frozen=True):
 
 
 class NotFetched(Struct, frozen=True):
-    """A try that failed. `state` wanted: again at `next_try_at`; failed, expired: for good."""
+    """A try that failed. `state` wanted: again at `next_try_at`; failed, expired: for good. `counts` False gives the
+    try back: it was not the media's fault."""
 
     media: Media
     state: str
     fault: str
     next_try_at: datetime | None
     now: datetime
+    counts: bool = True
 
 
 class Uploaded(Struct, frozen=True):
@@ -229,12 +231,10 @@ def keep_not_fetched(tx: Transaction, item: NotFetched) -> bool:
     media = item.media
     if item.state == "wanted":
         due_at = None if item.next_try_at is None else to_ms(item.next_try_at)
-        return bool(
-            tx.execute(
-                "UPDATE media SET fault = ?, next_try_at = ? WHERE id = ? AND state = 'wanted'",
-                (item.fault, due_at, media.id),
-            )
+        sql = (
+            "UPDATE media SET fault = ?, next_try_at = ?, tries = tries - ? WHERE id = ? AND state = 'wanted'"
         )
+        return bool(tx.execute(sql, (item.fault, due_at, 0 if item.counts else 1, media.id)))
     changes = {"state": item.state, "fault": item.fault, "next_try_at": None}
     facts = {"state": item.state, "tries": media.tries}
     return _change(tx, media, changes, "media.failed", item.now, facts, item.fault)
