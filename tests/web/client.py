@@ -11,6 +11,8 @@ from tests.support import FakeClock, SeededRandomness, new_store
 
 from waypost.config import Config
 from waypost.domain.ids import IdSource
+from waypost.numbers.templates import NumberPreflight, TemplateBook
+from waypost.outbox.accept import Acceptor
 from waypost.store.engine import Engine
 from waypost.web import auth
 from waypost.web.asgi import application
@@ -112,10 +114,13 @@ class Client:
 def new_parts(folder: Path, config: Config | None = None, **over: Any) -> Parts:
     """Parts on a fresh store, with a clock that is told the time."""
     randomness = SeededRandomness(7)
+    store, clock, ids = new_store(folder), FakeClock(), IdSource(randomness)
+    preflight = NumberPreflight(store, TemplateBook(store, clock), clock)
     given: dict[str, Any] = {
-        "store": new_store(folder),
-        "clock": FakeClock(),
-        "ids": IdSource(randomness),
+        "store": store,
+        "clock": clock,
+        "ids": ids,
+        "acceptor": Acceptor(store, preflight, ids, clock),
         "randomness": randomness,
         "config": config or Config(),
     }

@@ -4,6 +4,7 @@ The application runs in this process on a real store without a provider behind i
 are fuzzed against the emulator in `journeys`.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from tests.support import seed_number
 from tests.web.client import new_parts
 
 from waypost.config import Config
+from waypost.domain.errors import ProviderRefused
 from waypost.store import keys
 from waypost.store.engine import Write
 from waypost.web import openapi
@@ -33,7 +36,7 @@ from waypost.web.routing import Ask, Route
 
 # These are here to say 501, which is a 5xx by design.
 _NOT_BUILT = {"/v1/campaigns", "/v1/evidence"}
-_TAGS_WITHOUT_PROVIDER = {"keys", "operations", "about"}
+_TAGS_WITHOUT_PROVIDER = {"keys", "operations", "about", "messages"}
 _CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -48,7 +51,11 @@ def _fuzz(folder: Path, routes: tuple[Route, ...], route: Route, examples: int) 
     """Send `examples` good and bad requests to one route; gives the statuses seen, raises on a broken promise."""
     parts = new_parts(folder)
     text, item = keys.make_bootstrap(parts.randomness, parts.clock.now())
-    parts.store.engine.commit_batch([Write(keys.begin, item)])
+    begun = Write(keys.begin, item)
+    parts.store.engine.commit_batch([begun])
+    # The number of the documented example, so that good drafts are accepted.
+    number = {"tenant_id": begun.result.tenant_id, "suffix": "06f1000000000000000000000"}
+    asyncio.run(seed_number(parts.store, **number))
     schema = schemathesis.openapi.from_dict(openapi.document(routes, "1"))
     schema.app = application(parts, routes)
     operation = schema[route.path][route.method]
@@ -79,7 +86,7 @@ def _fuzz(folder: Path, routes: tuple[Route, ...], route: Route, examples: int) 
 def test_whatever_is_sent_the_answer_is_a_documented_one(route: Route, tmp_path: Path) -> None:
     statuses = _fuzz(tmp_path, _ROUTES, route, 25)
     assert statuses - {401}
-    if route.body is not None and "{" not in route.path:
+    if route.body is not None and "{" not in route.path and ProviderRefused not in route.problems:
         assert {route.status, 422} <= statuses
 
 

@@ -74,7 +74,7 @@ def _put_work(tx: Transaction, item: Any) -> None:
 async def test_the_figures_say_what_is_open_and_what_happened(tmp_path: Path) -> None:
     parts = new_parts(tmp_path)
     client = await new_client(parts)
-    await parts.metrics.begin(parts.store)
+    await parts.metrics.begin(parts.store, START)
     await seed_number(parts.store)
     await parts.store.write(_put_work, None)
     parts.metrics.batch(12, 0.004)
@@ -101,6 +101,7 @@ async def test_the_figures_say_what_is_open_and_what_happened(tmp_path: Path) ->
         'waypost_outcomes_total{code="other",outcome="failed"}': 1,
         'waypost_events_total{kind="message.failed"}': 3,
         "waypost_write_batch_rows_sum": 12,
+        "waypost_counting_since_seconds": START.timestamp(),
     }
     assert {name: found.get(name) for name in expected} == expected
     assert found['waypost_webhook_lag_events{subscriber_id="sub_1"}'] == found["waypost_journal_position"]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -54,6 +54,9 @@ class Metrics:
         self._outcomes = Counter(
             "waypost_outcomes", "Outcomes of messages, by code.", ["outcome", "code"], registry=registry
         )
+        self._started_at = Gauge(
+            "waypost_counting_since_seconds", "When counting of events began, Unix time.", registry=registry
+        )
         # Looking up a child by its labels costs more than counting: found once, kept.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._position: int | None = None
@@ -74,14 +77,15 @@ class Metrics:
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
 
-    async def begin(self, store: Store) -> None:
+    async def begin(self, store: Store, now: datetime) -> None:
         """Count events from here on; `app` calls it at start."""
+        self._started_at.set(now.timestamp())
         self._position = await store.read(journal.position_now)
 
     async def exposition(self, store: Store, now: datetime) -> bytes:
         """Give every figure as of `now` in Prometheus' text format."""
         if self._position is None:
-            await self.begin(store)
+            await self.begin(store, now)
         await self._follow(store)
         found = await store.read(measures.measure, now)
         moment = CollectorRegistry(auto_describe=False)
