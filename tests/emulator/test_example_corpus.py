@@ -1,6 +1,6 @@
 """Every kind of message among the provider's published examples, with our own values, is accepted when lenient.
 
-The examples themselves are not ours to ship; `tests/data/meta_requests.json` holds a request of the same shape for
+The examples themselves are not ours to ship; `tests/samples/meta_requests.json` holds a request of the same shape for
 each kind, placeholders, odd spellings and missing types included.
 """
 
@@ -18,7 +18,7 @@ from waypost.emulator.interactive_rules import _KINDS as INTERACTIVE_KINDS
 from waypost.emulator.rules import KINDS
 from waypost.emulator.sending import send
 
-CASES = json.loads((Path(__file__).parents[1] / "data" / "meta_requests.json").read_text(encoding="utf-8"))
+CASES = json.loads((Path(__file__).parents[1] / "samples" / "meta_requests.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case["name"])
