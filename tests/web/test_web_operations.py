@@ -155,5 +155,7 @@ async def test_capabilities_name_what_is_not_there_with_its_reason(tmp_path: Pat
 
 @pytest.mark.parametrize("path", ["/v1/campaigns", "/v1/evidence"])
 async def test_what_is_designed_and_not_built_says_so(tmp_path: Path, path: str) -> None:
-    reply = await (await new_client(new_parts(tmp_path)))("GET", path)
-    assert (reply.status, reply.code) == (501, "capability_missing")
+    client = await new_client(new_parts(tmp_path))
+    for method, body in [("GET", None), ("POST", {"name": "spring"})]:
+        reply = await client(method, path, body)
+        assert (reply.status, reply.code) == (501, "capability_missing")

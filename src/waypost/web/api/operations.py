@@ -1,6 +1,5 @@
 """Is it alive, is it ready, what are its figures, what can this release do; and 501 for what it can't do yet."""
 
-from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Literal, get_args
 
@@ -9,7 +8,7 @@ from msgspec import Meta, Struct
 from waypost.domain.drafts import AnyDraft
 from waypost.domain.errors import CapabilityMissing, NotFound, Unavailable
 from waypost.web import metrics
-from waypost.web.routing import Answer, Ask, Route
+from waypost.web.routing import Answer, Ask, Route, Scope
 
 _TAG = "operations"
 _NOT_YET = "Designed and not built in this release."
@@ -126,13 +125,31 @@ async def _capabilities(ask: Ask) -> Capabilities:
     return _CAPABILITIES
 
 
-def _missing(name: str) -> Callable[[Ask], Awaitable[None]]:
+def _not_built(noun: str, name: str, read: Scope, write: Scope) -> tuple[Route, ...]:
+    """Give the routes of a noun that is designed and not built: whoever tries them is told so, not a bare 404."""
+
     async def run(ask: Ask) -> None:
         raise CapabilityMissing(
             f"This release has no {name}.", remedy="GET /v1/capabilities lists what there is, and what comes."
         )
 
-    return run
+    path, told = f"/v1/{noun}", f"{name} (not in this release)"
+    problems = (CapabilityMissing,)
+    return (
+        Route("GET", path, read, f"List {told}", run, status=501, problems=problems, tag=noun),
+        Route(
+            "POST",
+            path,
+            write,
+            f"Make {told}",
+            run,
+            status=501,
+            problems=problems,
+            tag=noun,
+            reads="raw",
+            idempotency="none",
+        ),
+    )
 
 
 ROUTES: tuple[Route, ...] = (
@@ -169,24 +186,6 @@ ROUTES: tuple[Route, ...] = (
         answer=Capabilities,
         tag=_TAG,
     ),
-    Route(
-        "GET",
-        "/v1/campaigns",
-        "messages:read",
-        "List campaigns (not in this release)",
-        _missing("campaigns"),
-        status=501,
-        problems=(CapabilityMissing,),
-        tag="campaigns",
-    ),
-    Route(
-        "GET",
-        "/v1/evidence",
-        "operations:read",
-        "List evidence packs (not in this release)",
-        _missing("evidence packs"),
-        status=501,
-        problems=(CapabilityMissing,),
-        tag="evidence",
-    ),
+    *_not_built("campaigns", "campaigns", "messages:read", "messages:send"),
+    *_not_built("evidence", "evidence packs", "operations:read", "operations:write"),
 )
