@@ -52,7 +52,7 @@ class AddNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             str,
             Meta(
                 pattern=r"^(v\d{1,3}\.\d|flat)?$",
-                description="Such as `v26.0`; empty: no version in paths; `flat`: neither that nor the number (360dialog).",
+                description="Such as `v26.0`; empty: none in paths; `flat`: neither that nor the number.",
             ),
         ]
         | None
