@@ -17,7 +17,7 @@ from waypost.domain.decisions import Allow, Decision, Facts, Hold, Refuse
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
 from waypost.store.lines import IN_LINE, is_behind, promote
-from waypost.store.transaction import Line, Row, Transaction
+from waypost.store.transaction import Line, Row, Transaction, rows_in
 
 
 class ClaimRequest(Struct, frozen=True):
@@ -52,13 +52,37 @@ class Claim(Struct, frozen=True):
     fenced: bool = False
 
 
-_DUE = """
+_OPEN = "('accepted', 'held', 'retrying')"
+# A due message with everything its claim has to know, so that a claim costs no further look-up: its content, its
+# pair's pace, whether somebody goes before it, whether its conversation has an attempt in flight or unknown.
+_DUE = f"""
 SELECT m.id, m.tenant_id, m.contact_id, m.content_id, m.type, m.rank, m.recipient_kind, m.recipient, m.assignee,
-       m.status, m.attempts, m.not_before, m.expires_at, m.version
+       m.status, m.attempts, m.not_before, m.expires_at, m.version, m.number_id, c.contact_id, c.body, p.arrival_us,
+       EXISTS (SELECT 1 FROM messages a WHERE a.number_id = m.number_id AND a.contact_id = m.contact_id
+               AND a.rank = m.rank AND a.status IN {_OPEN} AND (a.not_before, a.id) < (m.not_before, m.id)),
+       EXISTS (SELECT 1 FROM messages b WHERE b.number_id = m.number_id AND b.contact_id = m.contact_id
+               AND b.status IN ('sending', 'unknown'))
 FROM messages m
-WHERE m.number_id = ? AND m.rank = ? AND m.status IN ('accepted', 'held', 'retrying') AND m.due_at <= ?
-ORDER BY m.due_at, m.id LIMIT ?
+JOIN contents c ON c.id = m.content_id
+LEFT JOIN pace p ON p.key = 'p:' || m.number_id || ':' || m.contact_id
+WHERE m.number_id = ? AND m.rank IN (%s) AND m.status IN {_OPEN} AND m.due_at <= ?
+ORDER BY m.rank, m.due_at, m.id LIMIT ?
 """
+_ALL_RANKS = ", ".join(str(rank) for rank in range(len(CLASSES)))
+_LANES = """
+SELECT l.number_id, l.owner, l.epoch, l.lease_until, l.slow_until, n.state, n.pace_per_second, p.arrival_us
+FROM lanes l JOIN numbers n ON n.id = l.number_id LEFT JOIN pace p ON p.key = 'n:' || l.number_id
+WHERE l.number_id IN (%s)
+"""
+_NEXT = (
+    "SELECT n.id, "
+    + ", ".join(
+        f"(SELECT min(due_at) FROM messages WHERE number_id = n.id AND rank = {rank} AND status IN {_OPEN})"
+        for rank in range(len(CLASSES))
+    )
+    + " FROM numbers n WHERE n.id IN (%s)"
+)
+_LANES_A_STATEMENT_MAX = 8
 _CLAIM = """
 UPDATE messages SET status = 'sending', reason = NULL, attempts = ?, attempt_id = ?, version = ?, changed_at = ?
 WHERE id = ?
@@ -74,44 +98,112 @@ INSERT INTO pace (key, arrival_us) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
 
 def claim(tx: Transaction, asks: Sequence[Sequence[ClaimRequest]]) -> Sequence[Sequence[Claim]]:
     """Claim for every lane asked for; one answer per request."""
-    return [[_claim(tx, request) for request in requests] for requests in asks]
+    return [_claim(tx, requests) for requests in asks]
 
 
-def _claim(tx: Transaction, request: ClaimRequest) -> Claim:
+class _Opened(Struct):
+    """A lane that may claim now: up to `allowed`, what it has claimed, and its pace."""
+
+    request: ClaimRequest
+    rate: pace.Rate
+    arrival: int
+    allowed: int
+    claimed: list[Claimed]
+
+
+class _Writes:
+    """What the claims of one transaction write, gathered so that it goes in few statements; and the conversations
+    they touched, of which the facts read before no longer hold."""
+
+    def __init__(self) -> None:
+        self.messages: list[Row] = []
+        self.attempts: list[Row] = []
+        self.paces: list[Row] = []
+        self.claimed: set[tuple[str, str]] = set()
+        self.changed: set[tuple[str, str]] = set()
+
+    def flush(self, tx: Transaction) -> None:
+        tx.many(_CLAIM, self.messages)
+        tx.many(_INSERT_ATTEMPT, self.attempts)
+        tx.many(_SPEND, self.paces)
+
+
+def _claim(tx: Transaction, requests: Sequence[ClaimRequest]) -> list[Claim]:
+    lanes = {row[0]: row for row in rows_in(tx, _LANES, [request.number_id for request in requests])}
+    answers: dict[str, Claim] = {}
+    opened: list[_Opened] = []
+    for request in requests:
+        found = _open(request, lanes.get(request.number_id))
+        if isinstance(found, Claim):
+            answers[request.number_id] = found
+        else:
+            opened.append(found)
+    writes = _Writes()
+    for lane, rows in zip(opened, _shares(tx, opened), strict=True):
+        for row in rows:
+            if len(lane.claimed) == lane.allowed:
+                break
+            taken = _consider(tx, lane.request, row, writes)
+            if taken is not None:
+                lane.claimed.append(taken)
+        if lane.claimed:
+            now_us = to_ms(lane.request.now) * 1000
+            arrival = pace.spend(lane.rate, lane.arrival, now_us, len(lane.claimed))
+            writes.paces.append((f"n:{lane.request.number_id}", arrival))
+    writes.flush(tx)
+    times = {row[0]: row[1:] for row in rows_in(tx, _NEXT, [lane.request.number_id for lane in opened])}
+    for lane in opened:
+        number_id = lane.request.number_id
+        earliest = min((at for at in times[number_id] if at is not None), default=IN_LINE)
+        answers[number_id] = Claim(lane.claimed, None if earliest == IN_LINE else earliest)
+    return [answers[request.number_id] for request in requests]
+
+
+def _open(request: ClaimRequest, lane: Row | None) -> _Opened | Claim:
     now = to_ms(request.now)
-    lane = tx.one(
-        "SELECT l.owner, l.epoch, l.lease_until, l.slow_until, n.state, n.pace_per_second FROM lanes l"
-        " JOIN numbers n ON n.id = l.number_id WHERE l.number_id = ?",
-        (request.number_id,),
-    )
     call_ms = int(request.call_seconds * 1000)
-    if lane is None or lane[0] != request.owner or lane[1] != request.epoch or lane[2] < now + call_ms:
+    if lane is None or lane[1] != request.owner or lane[2] != request.epoch or lane[3] < now + call_ms:
         return Claim((), None, fenced=True)
-    if lane[4] != "active":
+    if lane[5] != "active":
         return Claim((), None)
-    if lane[3] > now:
-        return Claim((), lane[3])
-    rate = pace.number_rate(lane[5])
-    key = f"n:{request.number_id}"
-    arrival = _arrival(tx, key)
+    if lane[4] > now:
+        return Claim((), lane[4])
+    rate, arrival = pace.number_rate(lane[6]), lane[7] or 0
     allowed = min(request.limit, pace.available(rate, arrival, now * 1000))
     if allowed == 0:
         return Claim((), -(-pace.next_at_us(rate, arrival) // 1000))
-    claimed: list[Claimed] = []
-    for row in _shares(tx, request.number_id, now, allowed):
-        if len(claimed) == allowed:
-            break
-        taken = _consider(tx, request, row, now, call_ms)
-        if taken is not None:
-            claimed.append(taken)
-    if claimed:
-        tx.execute(_SPEND, (key, pace.spend(rate, arrival, now * 1000, len(claimed))))
-    return Claim(claimed, _next_at(tx, request.number_id))
+    return _Opened(request, rate, arrival, allowed, [])
 
 
-def _shares(tx: Transaction, number_id: str, now: int, allowed: int) -> list[Row]:
-    """Give due rows by class: the higher first, but an eighth is kept for each lower one that has work."""
-    by_rank = [tx.rows(_DUE, (number_id, rank, now, allowed)) for rank in range(len(CLASSES))]
+def _shares(tx: Transaction, opened: Sequence[_Opened]) -> list[list[Row]]:
+    """Give each lane's due rows by class: the higher first, but an eighth is kept for each lower one that has work."""
+    found: dict[str, list[Row]] = {lane.request.number_id: [] for lane in opened}
+    start = 0
+    while start < len(opened):
+        size = min(_LANES_A_STATEMENT_MAX, 1 << (len(opened) - start).bit_length() - 1)
+        parameters: list[str | int] = []
+        for lane in opened[start : start + size]:
+            parameters += (lane.request.number_id, to_ms(lane.request.now), lane.allowed + 1)
+        one = f"SELECT * FROM ({_DUE % _ALL_RANKS}) AS lane_%d"
+        for row in tx.rows(" UNION ALL ".join([one % turn for turn in range(size)]), parameters):
+            found[row[14]].append(row)
+        start += size
+    return [
+        _reserved(tx, lane, rows) if lane.allowed >= 8 and len(rows) > lane.allowed else rows
+        for lane, rows in zip(opened, found.values(), strict=True)
+    ]
+
+
+def _reserved(tx: Transaction, lane: _Opened, first: list[Row]) -> list[Row]:
+    """Choose when there is more due than is allowed: the lower classes are asked for, too."""
+    now, allowed = to_ms(lane.request.now), lane.allowed
+    top = first[0][5]
+    by_rank = [
+        [row for row in first if row[5] == rank][:allowed]
+        if rank <= top
+        else tx.rows(_DUE % rank, (lane.request.number_id, now, allowed))
+        for rank in range(len(CLASSES))
+    ]
     reserve = allowed // 8
     reserved = [0, *(min(len(rows), reserve) for rows in by_rank[1:])]
     chosen: list[Row] = []
@@ -126,72 +218,75 @@ def _shares(tx: Transaction, number_id: str, now: int, allowed: int) -> list[Row
     return chosen + left
 
 
-def _consider(tx: Transaction, request: ClaimRequest, row: Row, now: int, call_ms: int) -> Claimed | None:
-    message_id, tenant_id, contact_id, content_id = row[0], row[1], row[2], row[3]
-    rank, status, attempts, version = row[5], row[9], row[10], row[13]
-    if is_behind(tx, request.number_id, contact_id, rank, row[11], message_id):
+def _consider(tx: Transaction, request: ClaimRequest, row: Row, writes: _Writes) -> Claimed | None:
+    message_id, contact_id, now = row[0], row[2], to_ms(request.now)
+    pair = (request.number_id, contact_id)
+    if pair in writes.claimed:
+        # An attempt of this very transaction is in flight there.
         _postpone(tx, message_id, IN_LINE)
         return None
-    blocked_until = _blocked_until(tx, request.number_id, contact_id, now)
+    is_stale = pair in writes.changed
+    if is_behind(tx, *pair, row[5], row[11], message_id) if is_stale else row[18]:
+        _postpone(tx, message_id, IN_LINE)
+        return None
+    blocked_until = _blocked_until(tx, *pair, now) if is_stale or row[19] else None
     if blocked_until is not None:
         _postpone(tx, message_id, blocked_until)
         return None
     decision = request.decide(_facts(tx, request.number_id, row, now))
     match decision:
         case Hold() | Refuse():
+            writes.changed.add(pair)
             _turn_away(tx, request, row, decision)
             return None
         case Allow():
-            pair_key = f"p:{request.number_id}:{contact_id}"
-            arrival = _arrival(tx, pair_key)
+            arrival = row[17] or 0
             if pace.available(pace.PAIR, arrival, now * 1000) == 0:
                 _postpone(tx, message_id, -(-pace.next_at_us(pace.PAIR, arrival) // 1000))
                 return None
-            tx.execute(_SPEND, (pair_key, pace.spend(pace.PAIR, arrival, now * 1000, 1)))
+            pair_key = f"p:{request.number_id}:{contact_id}"
+            writes.paces.append((pair_key, pace.spend(pace.PAIR, arrival, now * 1000, 1)))
         case _:
             assert_never(decision)
-    assert after(status, "claim") == "sending"
+    writes.claimed.add(pair)
+    return _attempt(tx, request, row, writes)
+
+
+def _attempt(tx: Transaction, request: ClaimRequest, row: Row, writes: _Writes) -> Claimed:
+    message_id, tenant_id, contact_id, content_id = row[0], row[1], row[2], row[3]
+    now, ordinal, version = to_ms(request.now), row[10] + 1, row[13] + 1
+    assert after(row[9], "claim") == "sending"
     attempt_id = tx.ids.new("attempt", request.now)
-    tx.execute(_CLAIM, (attempts + 1, attempt_id, version + 1, now, message_id))
-    tx.execute(
-        _INSERT_ATTEMPT,
-        (
-            attempt_id,
-            tenant_id,
-            message_id,
-            request.number_id,
-            attempts + 1,
-            request.epoch,
-            now,
-            now + call_ms,
-        ),
+    lease_until = now + int(request.call_seconds * 1000)
+    writes.messages.append((ordinal, attempt_id, version, now, message_id))
+    writes.attempts.append(
+        (attempt_id, tenant_id, message_id, request.number_id, ordinal, request.epoch, now, lease_until)
     )
     tx.journal(
         Line(
             tenant_id,
             "message.attempted",
             message_id,
-            version + 1,
+            version,
             "gateway",
             request.now,
             number_id=request.number_id,
             contact_id=contact_id,
             content_id=content_id,
-            facts={"attempt_id": attempt_id, "ordinal": attempts + 1},
+            facts={"attempt_id": attempt_id, "ordinal": ordinal},
         )
     )
-    content, recipient = _content(tx, tenant_id, contact_id, content_id, row[7])
-    return Claimed(attempt_id, message_id, request.number_id, row[6], recipient, content)
-
-
-def _content(
-    tx: Transaction, tenant_id: str, contact_id: str, content_id: str, recipient: bytes
-) -> tuple[bytes, str]:
-    found = tx.one("SELECT contact_id, body FROM contents WHERE id = ?", (content_id,))
-    assert found is not None, "a waiting message keeps its content"
     # Content and recipient were written under one contact, which may have been merged since.
     decode = tx.codec.decode
-    return decode(tenant_id, found[0], found[1]), decode(tenant_id, found[0], recipient).decode()
+    recipient = decode(tenant_id, row[15], row[7]).decode()
+    return Claimed(
+        attempt_id,
+        message_id,
+        request.number_id,
+        row[6],
+        recipient,
+        decode(tenant_id, row[15], row[16]),
+    )
 
 
 def _facts(tx: Transaction, number_id: str, row: Row, now: int) -> Facts:
@@ -266,22 +361,3 @@ def _reason(tx: Transaction, message_id: str) -> str | None:
 def _postpone(tx: Transaction, message_id: str, due_at: int) -> None:
     # Waiting on pace or in line is not a change of state: no journal line.
     tx.execute("UPDATE messages SET due_at = ? WHERE id = ?", (due_at, message_id))
-
-
-def _arrival(tx: Transaction, key: str) -> int:
-    row = tx.one("SELECT arrival_us FROM pace WHERE key = ?", (key,))
-    return 0 if row is None else int(row[0])
-
-
-def _next_at(tx: Transaction, number_id: str) -> int | None:
-    times = [
-        row[0]
-        for rank in range(len(CLASSES))
-        for row in tx.rows(
-            "SELECT due_at FROM messages WHERE number_id = ? AND rank = ?"
-            " AND status IN ('accepted', 'held', 'retrying') ORDER BY due_at LIMIT 1",
-            (number_id, rank),
-        )
-    ]
-    earliest = min(times, default=IN_LINE)
-    return None if earliest == IN_LINE else earliest

@@ -14,8 +14,8 @@ from msgspec import Struct
 from waypost.domain.outcomes import Failed
 from waypost.domain.statuses import Evidence, Status, after
 from waypost.domain.times import from_ms
-from waypost.store.lines import promote
-from waypost.store.transaction import Line, Reading, Row, Transaction
+from waypost.store.lines import promote_all
+from waypost.store.transaction import Line, Transaction, rows_in
 
 encode_json = msgspec.json.encode
 ReceiptStatus = Literal["sent", "delivered", "read", "played", "failed"]
@@ -72,13 +72,13 @@ class Bench:
         self.by_provider_id: dict[str, AttemptState] = {}
         self.messages: dict[str, MessageState] = {}
         self.freed: set[tuple[str, str]] = set()
-        for row in _rows_in(tx, _LOAD_ATTEMPTS, attempt_ids):
+        for row in rows_in(tx, _LOAD_ATTEMPTS, attempt_ids):
             self._keep(AttemptState(*row))
         missing = [p for p in provider_ids if p not in self.by_provider_id]
-        for row in _rows_in(tx, _LOAD_BY_PROVIDER_ID, missing):
+        for row in rows_in(tx, _LOAD_BY_PROVIDER_ID, missing):
             if row[0] not in self.attempts:
                 self._keep(AttemptState(*row))
-        for row in _rows_in(tx, _LOAD_MESSAGES, {a.message_id for a in self.attempts.values()}):
+        for row in rows_in(tx, _LOAD_MESSAGES, {a.message_id for a in self.attempts.values()}):
             self.messages[row[0]] = MessageState(*row)
 
     def _keep(self, attempt: AttemptState) -> None:
@@ -197,8 +197,7 @@ class Bench:
                 if m.changed
             ],
         )
-        for number_id, contact_id in self.freed:
-            promote(self.tx, number_id, contact_id, now_ms)
+        promote_all(self.tx, self.freed, now_ms)
 
 
 _ATTEMPT = (
@@ -219,18 +218,6 @@ _SAVE_MESSAGE = (
     "UPDATE messages SET status = ?, reason = ?, due_at = ?, unknown_since = ?, failure = ?, version = ?,"
     " changed_at = ? WHERE id = ?"
 )
-
-
-def _rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
-    """Run `sql` for all keys, in chunks of a power of two so that prepared statements are used again."""
-    wanted = sorted(set(keys))
-    found: list[Row] = []
-    start = 0
-    while start < len(wanted):
-        size = min(256, 1 << (len(wanted) - start).bit_length() - 1)
-        found += reading.rows(sql % ", ".join("?" * size), tuple(wanted[start : start + size]))
-        start += size
-    return found
 
 
 def failure_bytes(failure: Failed) -> bytes:

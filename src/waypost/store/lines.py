@@ -4,10 +4,13 @@ That keeps a claim's cost independent of how much is queued for one person. Whoe
 (an outcome, an expiry, a cancel) calls `promote`, which makes the next head of each class due again.
 """
 
+from collections.abc import Collection, Sequence
+
 from waypost.store.transaction import Transaction
 
 # Far enough to sort behind everything; later than any allowed `not_before` (year 5138 in milliseconds).
 IN_LINE = 99_999_999_999_999
+_PAIRS_A_STATEMENT_MAX = 128
 
 
 def is_behind(
@@ -25,6 +28,34 @@ def is_behind(
 
 def promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bool:
     """Make the head of each class's line due, if it was waiting in line; tells whether anything became due."""
+    if not _waiting_pairs(tx, [(number_id, contact_id)]):
+        return False
+    return _promote(tx, number_id, contact_id, now_ms)
+
+
+def promote_all(tx: Transaction, pairs: Collection[tuple[str, str]], now_ms: int) -> None:
+    """Do `promote` for many (number, contact) at once: few have anybody waiting, and those are found in one look."""
+    for number_id, contact_id in _waiting_pairs(tx, sorted(pairs)):
+        _promote(tx, number_id, contact_id, now_ms)
+
+
+def _waiting_pairs(tx: Transaction, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    start = 0
+    while start < len(pairs):
+        size = min(_PAIRS_A_STATEMENT_MAX, 1 << (len(pairs) - start).bit_length() - 1)
+        rows = tx.rows(
+            f"SELECT column1, column2 FROM (VALUES {', '.join(['(?, ?)'] * size)}) AS pairs WHERE EXISTS"
+            " (SELECT 1 FROM messages WHERE number_id = column1 AND contact_id = column2"
+            " AND status IN ('accepted', 'held', 'retrying'))",
+            [value for pair in pairs[start : start + size] for value in pair],
+        )
+        found += [(row[0], row[1]) for row in rows]
+        start += size
+    return found
+
+
+def _promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bool:
     promoted = False
     for rank in range(4):
         head = tx.one(

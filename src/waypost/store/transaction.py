@@ -7,6 +7,7 @@ every operation in this room appends beside its change.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import apsw
@@ -25,6 +26,17 @@ INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version,
                      actor, reason, facts, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# Every statement costs a hand-over of the interpreter's lock, so rows go together; in powers of two, so that the few
+# texts stay prepared.
+_ROWS_A_STATEMENT_MAX = 64
+
+
+@lru_cache(maxsize=256)
+def _of_rows(sql: str, count: int) -> str:
+    """Give an INSERT of one row of marks as one of `count` rows."""
+    head, _, rest = sql.partition("VALUES (")
+    row, end, tail = rest.partition(")")
+    return head + "VALUES " + ", ".join([f"({row}{end}"] * count) + tail
 
 
 class Line(Struct, frozen=True):
@@ -78,8 +90,17 @@ class Transaction(Reading):
         return self._connection.changes()
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters."""
-        self._connection.executemany(sql, rows)
+        """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement."""
+        wanted = rows if isinstance(rows, list) else list(rows)
+        if " VALUES (" not in sql and "\nVALUES (" not in sql:
+            self._connection.executemany(sql, wanted)
+            return
+        start = 0
+        while start < len(wanted):
+            size = min(_ROWS_A_STATEMENT_MAX, 1 << (len(wanted) - start).bit_length() - 1)
+            flat = [value for row in wanted[start : start + size] for value in row]
+            self._connection.execute(_of_rows(sql, size), flat)
+            start += size
 
     def journal(self, line: Line) -> int:
         """Append `line`; gives its position."""
@@ -126,5 +147,17 @@ class Transaction(Reading):
     def flush(self) -> None:
         """Write the collected journal lines; the engine calls it right before COMMIT."""
         if self._lines:
-            self._connection.executemany(_INSERT_LINE, self._lines)
+            self.many(_INSERT_LINE, self._lines)
             self._lines = []
+
+
+def rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
+    """Run `sql` for all keys, in chunks of a power of two so that prepared statements are used again."""
+    wanted = sorted(set(keys))
+    found: list[Row] = []
+    start = 0
+    while start < len(wanted):
+        size = min(256, 1 << (len(wanted) - start).bit_length() - 1)
+        found += reading.rows(sql % ", ".join("?" * size), tuple(wanted[start : start + size]))
+        start += size
+    return found
