@@ -18,6 +18,8 @@ _COLUMNS = (
 _WITH_CONTENT = (
     f"SELECT {_COLUMNS}, c.contact_id, c.body FROM inbound i LEFT JOIN contents c ON c.id = i.content_id"
 )
+# The provider's id is indexed within a number.
+_BY_PROVIDER_ID = "i.number_id IN (SELECT id FROM numbers WHERE tenant_id = ?) AND i.provider_message_id = ?"
 
 
 class Inbound(Struct, frozen=True):
@@ -67,10 +69,11 @@ class NewInbound(Struct, frozen=True):
 
 def get(reading: Reading, tenant_id: str, inbound_id: str) -> Inbound:
     """Give an inbound message by our id or the provider's; `NotFound` when it is not this tenant's."""
-    column = "i.id" if inbound_id.startswith("inb_") else "i.provider_message_id"
-    row = reading.one(
-        f"{_WITH_CONTENT} WHERE {column} = ? AND i.tenant_id = ? ORDER BY i.id DESC", (inbound_id, tenant_id)
-    )
+    if inbound_id.startswith("inb_"):
+        row = reading.one(f"{_WITH_CONTENT} WHERE i.id = ? AND i.tenant_id = ?", (inbound_id, tenant_id))
+    else:
+        sql = f"{_WITH_CONTENT} WHERE {_BY_PROVIDER_ID} AND i.tenant_id = ? ORDER BY i.id DESC"
+        row = reading.one(sql, (tenant_id, inbound_id, tenant_id))
     if row is None:
         raise NotFound("no such inbound message", code="inbound_not_found")
     return _inbound(reading, row)
@@ -80,11 +83,14 @@ def search(reading: Reading, wish: Search) -> list[Inbound]:
     """Give the tenant's inbound messages that fit, newest first."""
     where: list[str] = ["i.tenant_id = ?"]
     values: list[Any] = [wish.tenant_id]
-    for column in ("number_id", "contact_id", "type", "provider_message_id"):
+    for column in ("number_id", "contact_id", "type"):
         wanted = getattr(wish, column)
         if wanted is not None:
             where.append(f"i.{column} = ?")
             values.append(wanted)
+    if wish.provider_message_id is not None:
+        where.append(_BY_PROVIDER_ID)
+        values += [wish.tenant_id, wish.provider_message_id]
     if wish.cursor is not None:
         where.append("i.id < ?")
         values.append(wish.cursor)
@@ -147,6 +153,7 @@ def keep_once(
 
 
 def _inbound(reading: Reading, row: Row) -> Inbound:
-    *columns, content_contact_id, body = row
-    content = None if body is None else reading.codec.decode(columns[1], content_contact_id, body)
-    return Inbound(*columns, content)
+    body = row[12]
+    content = None if body is None else reading.codec.decode(row[1], row[11], body)
+    values: list[Any] = [*row[:11], content]
+    return Inbound(*values)

@@ -37,6 +37,7 @@ class Parts:
     transport: Any = None  # transports.base.Transport
     cloud: Any = None  # management client of transports/cloud_api
     guard: Any = None  # egress guard for addresses a user supplied
+    inbox: Any = None  # inbox.accept.CallbackInbox
     media: Any = None  # media store
     numbers: Numbers | None = None
     templates: Templates | None = None
