@@ -25,7 +25,13 @@ START_SECONDS_MAX = 30.0
 # What keeps a test short; everything else is as a user has it.
 SETTINGS: dict[str, Wire] = {
     "http": {"host": "127.0.0.1", "drain_seconds": 10},
-    "outbox": {"sweep_interval_seconds": 0.5, "backoff_seconds_min": 0.2, "backoff_seconds_max": 2.0},
+    "outbox": {
+        "sweep_interval_seconds": 0.5,
+        "backoff_seconds_min": 0.2,
+        "backoff_seconds_max": 2.0,
+        "provider_timeout_seconds": 3,
+        "lease_seconds": 10,
+    },
     "webhooks": {
         "allow_private_addresses": True,
         "timeout_seconds": 3,

@@ -1,5 +1,6 @@
 """A subscriber's endpoint: verifies signatures with the foreign `standardwebhooks` package, keeps what it was told."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +30,9 @@ class Sink:
     again: int = 0  # events told more than once
     bad: list[str] = field(default_factory=list)
     answer: Callable[[int], int] | None = None
+    refuse: Callable[[Event], bool] | None = None  # events it can never take: 500
+    seconds: float = 0.0  # how long it takes to answer
+    poison: str = ""
     kinds: Counter[str] = field(default_factory=Counter)
 
     async def post(self, request: web.Request) -> web.Response:
@@ -40,12 +44,17 @@ class Sink:
         except WebhookVerificationError as fault:
             self.bad.append(f"{fault}: {request.headers.get('webhook-id')}")
             return web.Response(status=400)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        told = json.loads(body)
+        events = told.get("events", [told])
         status = self.answer(self.posts) if self.answer else 204
+        if self.refuse is not None and any(self.refuse(event) for event in events):
+            status = 500
         if not 200 <= status < 300:
             self.refused += 1
             return web.Response(status=status)
-        told = json.loads(body)
-        for event in told.get("events", [told]):
+        for event in events:
             if event["id"] in self.firsts:
                 self.again += 1
                 continue
