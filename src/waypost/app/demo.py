@@ -141,7 +141,8 @@ async def _ask(api: LocalApi, path: str, body: dict[str, Any]) -> dict[str, Any]
 def _tell(
     folder: Path, config: Config, emulator_url: str, number: dict[str, Any], announce: Callable[[str], None]
 ) -> None:
-    shown = os.path.relpath(folder)
+    near = os.path.relpath(folder)
+    shown = str(folder.absolute()) if near.startswith("..") else near
     announce(f"""
 Waypost demo: everything runs on this machine, nothing leaves it.
 

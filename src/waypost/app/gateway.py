@@ -12,7 +12,7 @@ from waypost.app.execution import ThreadedExecution
 from waypost.app.loops import Loop
 from waypost.app.master_key import master_key
 from waypost.app.ports import SystemClock, SystemRandomness
-from waypost.config import Config
+from waypost.config import Config, Outbox
 from waypost.domain.ids import IdSource, encode
 from waypost.domain.retry import RetryRules
 from waypost.inbox.accept import CallbackInbox
@@ -56,26 +56,13 @@ class Gateway:
         access = AccessBook(store, clock)
         files = MediaFiles(Path(config.inbox.media_dir), config.inbox.media_bytes_max, asyncio.to_thread)
         self._files = files
-        self.sender = Sender(
-            store,
-            transport,
-            access.access_of,
-            clock,
-            owner=f"gateway-{secrets.token_hex(8)}",
-            alone=True,
-            lease_seconds=config.outbox.lease_seconds,
-            call_seconds=config.outbox.provider_timeout_seconds,
-            in_flight_max=config.outbox.in_flight_max,
-            per_number_in_flight_max=config.outbox.per_number_in_flight_max,
-            rules=RetryRules(
-                config.outbox.attempts_max,
-                config.outbox.backoff_seconds_min,
-                config.outbox.backoff_seconds_max,
-            ),
-        )
+        self.sender = _sender(store, transport, access, clock, config.outbox)
         self.teller = Teller(store, clock, randomness, self._egress.post, config.webhooks)
-        reader = Reader(store, clock, config.inbox)
-        preflight = NumberPreflight(store, TemplateBook(store, clock), clock)
+        rules = _rules(config.outbox)
+        reader = Reader(store, clock, config.inbox, rules)
+        book = TemplateBook(store, clock)
+        preflight = NumberPreflight(store, book, clock)
+        sync = TemplateSync(store, management, access, clock)
         self.parts = Parts(
             store=store,
             clock=clock,
@@ -89,22 +76,16 @@ class Gateway:
             inbox=CallbackInbox(store, clock, self.disk.check),
             numbers=Numbers(store, management, access, config.cloud_api, clock),
             templates=Templates(store, management, access, clock),
-            template_sync=TemplateSync(store, management, access, clock),
+            template_book=book,
+            template_sync=sync,
             uploads=Uploads(store, media, access, files, engine.ids, clock),
             media_files=files,
-            egress=self._egress,
         )
         execution.told = self.parts.metrics.batch
-        sync = self.parts.template_sync
         fetcher = MediaFetcher(
-            store,
-            media,
-            access,
-            files,
-            clock,
-            bytes_max=config.inbox.media_bytes_max,
-            attempts_max=config.inbox.media_attempts_max,
-        )
+            store, media, access, files, clock,
+            bytes_max=config.inbox.media_bytes_max, attempts_max=config.inbox.media_attempts_max,
+        )  # fmt: skip
         health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
         self._loops = (
             Loop("sender", self.sender.step, self.sender.woken),
@@ -173,6 +154,28 @@ class Gateway:
         await self._egress.close()
         await self._execution.close()
         self._engine.close()
+
+
+def _sender(
+    store: Store, transport: CloudApi, access: AccessBook, clock: SystemClock, settings: Outbox
+) -> Sender:
+    return Sender(
+        store,
+        transport,
+        access.access_of,
+        clock,
+        owner=f"gateway-{secrets.token_hex(8)}",
+        alone=True,
+        lease_seconds=settings.lease_seconds,
+        call_seconds=settings.provider_timeout_seconds,
+        in_flight_max=settings.in_flight_max,
+        per_number_in_flight_max=settings.per_number_in_flight_max,
+        rules=_rules(settings),
+    )
+
+
+def _rules(settings: Outbox) -> RetryRules:
+    return RetryRules(settings.attempts_max, settings.backoff_seconds_min, settings.backoff_seconds_max)
 
 
 async def build(config: Config) -> Gateway:

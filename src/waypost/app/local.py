@@ -57,21 +57,21 @@ class LocalApi:
     async def stream(
         self, path: str, query: Mapping[str, Any] | None = None
     ) -> AsyncIterator[tuple[str, Any]]:
-        """Follow server-sent events: (id, decoded data)."""
+        """Follow server-sent events: (id, decoded payload)."""
         wanted = {key: str(value) for key, value in (query or {}).items() if value is not None}
         limit = aiohttp.ClientTimeout(total=None, sock_read=None)
         async with self._http.get(f"http://waypost{path}", params=wanted, timeout=limit) as answer:
             answer.raise_for_status()
-            event_id, data = "", ""
+            event_id, payload = "", ""
             async for line in answer.content:
                 name, _, value = line.decode().rstrip("\r\n").partition(":")
                 if name == "id":
                     event_id = value.strip()
                 elif name == "data":
-                    data += value.removeprefix(" ")
-                elif not name and data:
-                    yield event_id, json.loads(data)
-                    data = ""
+                    payload += value.removeprefix(" ")
+                elif not name and payload:
+                    yield event_id, json.loads(payload)
+                    payload = ""
 
 
 @contextlib.asynccontextmanager

@@ -88,8 +88,10 @@ class Sender:
         """Renew the lanes, claim what is due and start speaking it; gives seconds until it wants to run again."""
         now = self._clock.now()
         now_ms = to_ms(now)
-        if now_ms >= self._renew_at:
+        if now_ms >= self._renew_at or not self._told_of <= self._epochs.keys():
+            # A number nobody holds yet has work: take its lane now. One that another process holds is theirs to wake.
             await self._renew()
+            self._told_of &= self._epochs.keys()
         free = self._in_flight_max - len(self._tasks)
         ready = [n for n in self._epochs if self._is_due(n, now_ms) and self._room(n) > 0]
         if self._draining or free <= 0 or not ready:

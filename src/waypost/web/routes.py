@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from waypost.config import Config
-from waypost.web.api import keys, messages, operations
+from waypost.web import callbacks
+from waypost.web.api import keys, media, messages, numbers, operations, templates
 from waypost.web.openapi import document_routes
 from waypost.web.routing import Route
 
@@ -12,8 +13,12 @@ PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/callbacks
 
 _NOUNS: tuple[tuple[Route, ...], ...] = (
     messages.ROUTES,
+    media.ROUTES,
+    templates.ROUTES,
+    numbers.ROUTES,
     keys.ROUTES,
     operations.ROUTES,
+    callbacks.ROUTES,
 )
 
 
