@@ -11,6 +11,7 @@ from tests.support import FakeClock, SeededRandomness, new_store
 
 from waypost.config import Config
 from waypost.domain.ids import IdSource
+from waypost.inbox.accept import CallbackInbox
 from waypost.numbers.templates import NumberPreflight, TemplateBook
 from waypost.outbox.accept import Acceptor
 from waypost.store.engine import Engine
@@ -121,6 +122,7 @@ def new_parts(folder: Path, config: Config | None = None, **over: Any) -> Parts:
         "clock": clock,
         "ids": ids,
         "acceptor": Acceptor(store, preflight, ids, clock),
+        "inbox": CallbackInbox(store, clock),
         "randomness": randomness,
         "config": config or Config(),
     }

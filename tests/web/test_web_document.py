@@ -55,7 +55,8 @@ def test_a_route_is_documented_with_every_status_it_may_answer(route: Route) -> 
 
 
 def test_the_hot_routes_are_declared_like_the_others() -> None:
-    assert {"/v1/messages", "/v1/messages:batch"} <= {route.path for route in ROUTES if route.hot}
+    hot = {f"{route.method} {route.path}" for route in ROUTES if route.hot}
+    assert hot == {"POST /v1/messages", "POST /v1/messages:batch", "POST /callbacks/{app_id}"}
 
 
 def test_operations_have_names_of_their_own() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from waypost.config import Config
 from waypost.domain.ids import IdSource
 from waypost.domain.ports import Clock, Randomness
+from waypost.inbox.accept import CallbackInbox
 from waypost.numbers.media import Uploads
 from waypost.numbers.media_files import MediaFiles
 from waypost.numbers.registry import Numbers
@@ -35,10 +36,7 @@ class Parts:
     acceptor: Any = None  # outbox.accept.Acceptor
     access_of: Any = None  # async (number_id) -> transports.base.Access
     transport: Any = None  # transports.base.Transport
-    cloud: Any = None  # management client of transports/cloud_api
-    guard: Any = None  # egress guard for addresses a user supplied
-    inbox: Any = None  # inbox.accept.CallbackInbox
-    media: Any = None  # media store
+    inbox: CallbackInbox | None = None
     numbers: Numbers | None = None
     templates: Templates | None = None
     template_sync: TemplateSync | None = None
