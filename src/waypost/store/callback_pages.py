@@ -41,6 +41,7 @@ from waypost.store.callback_events import (
 )
 from waypost.store.callback_messages import apply_identity, apply_message
 from waypost.store.callback_sources import NotApplied, Source, Sources
+from waypost.store.contact_search import owners_of
 from waypost.store.receipts import ReceiptItem, apply_receipts
 from waypost.store.transaction import Transaction
 
@@ -190,11 +191,15 @@ class _Page:
 
     def _learn_recipients(self) -> None:
         """Give contacts we wrote to by number the BSUID that their receipts carry."""
-        for source, wa_id, user_id in sorted(self._recipients, key=lambda each: each[1:]):
-            bsuid = contacts.AliasSeen("bsuid", user_id, source.portfolio_id)
-            if contacts.find(self._tx, source.tenant_id, bsuid) is not None:
-                continue
-            phone = contacts.AliasSeen("phone", wa_id_to_phone(wa_id))
-            if contacts.find(self._tx, source.tenant_id, phone) is not None:
-                seen = contacts.ContactSeen(source.tenant_id, (phone, bsuid), "meta", self._page.now)
+        people = sorted(self._recipients, key=lambda each: each[1:])
+        bsuids = [contacts.AliasSeen("bsuid", user_id, source.portfolio_id) for source, _, user_id in people]
+        tenants = [source.tenant_id for source, _, _ in people]
+        known = owners_of(self._tx, tenants, bsuids)
+        strangers = [place for place, owner in enumerate(known) if owner is None]
+        phones = [contacts.AliasSeen("phone", wa_id_to_phone(people[place][1])) for place in strangers]
+        holders = owners_of(self._tx, [tenants[place] for place in strangers], phones)
+        for place, phone, holder in zip(strangers, phones, holders, strict=True):
+            # Who is not known by number either was written to by another program on the same number.
+            if holder is not None:
+                seen = contacts.ContactSeen(tenants[place], (phone, bsuids[place]), "meta", self._page.now)
                 contacts.resolve(self._tx, seen)

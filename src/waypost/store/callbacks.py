@@ -144,11 +144,15 @@ def unread(reading: Reading, callbacks_max: int, bytes_max: int) -> list[StoredC
 
 def mark_read(tx: Transaction, callback_ids: Sequence[str], now: datetime) -> None:
     """Note that everything these callbacks tell has been applied."""
-    at = to_ms(now)
-    tx.many(
-        "UPDATE callbacks SET state = 'read', fault = NULL, read_at = ? WHERE id = ?",
-        [(at, callback_id) for callback_id in callback_ids],
-    )
+    start = 0
+    while start < len(callback_ids):
+        size = min(256, 1 << (len(callback_ids) - start).bit_length() - 1)
+        tx.execute(
+            "UPDATE callbacks SET state = 'read', fault = NULL, read_at = ?"
+            f" WHERE id IN ({', '.join('?' * size)})",
+            (to_ms(now), *callback_ids[start : start + size]),
+        )
+        start += size
 
 
 def set_aside(tx: Transaction, item: Park) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from waypost.domain.errors import NotFound
-from waypost.store.contacts import Alias, AliasSeen, aliases_of, find
+from waypost.store.contacts import Alias, AliasSeen, aliases_of, blind_index, find
 from waypost.store.transaction import Reading, Row
 
 # A chain of merges is followed this far; each merge goes to an older contact, so it cannot turn in a circle.
@@ -59,6 +59,26 @@ def by_alias(reading: Reading, tenant_id: str, alias: AliasSeen) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def owners_of(reading: Reading, tenant_ids: Sequence[str], aliases: Sequence[AliasSeen]) -> list[str | None]:
+    """Give the present contact of each alias, all looked up at once; `tenant_ids` go with `aliases`."""
+    blinds = [blind_index(reading, tenant, alias) for tenant, alias in zip(tenant_ids, aliases, strict=True)]
+    owners: dict[tuple[str, bytes], str] = {}
+    start = 0
+    while start < len(blinds):
+        # Powers of two, so that a few prepared statements serve every size.
+        size = min(256, 1 << (len(blinds) - start).bit_length() - 1)
+        sql = (
+            "SELECT tenant_id, blind_index, contact_id FROM aliases WHERE valid_to IS NULL"
+            f" AND tenant_id IN (%s) AND blind_index IN ({', '.join('?' * size)})"
+        )
+        wanted = blinds[start : start + size]
+        tenants = sorted(set(tenant_ids[start : start + size]))
+        rows = reading.rows(sql % ", ".join("?" * len(tenants)), (*tenants, *wanted))
+        owners.update(((row[0], row[1]), row[2]) for row in rows)
+        start += size
+    return [owners.get((tenant, blind)) for tenant, blind in zip(tenant_ids, blinds, strict=True)]
 
 
 def _contact(reading: Reading, tenant_id: str, row: Row) -> Contact:
