@@ -154,6 +154,9 @@ class Engine:
         )
         connection = apsw.Connection(str(self.path), flags=flags, statementcachesize=400)
         connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        # A plan is kept whatever the parameters: this build of SQLite would else make a new one for every new value
+        # compared in a range, which took twenty times as long as running it (measured on `store/claims`).
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if not readonly:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
