@@ -121,10 +121,15 @@ async def test_a_second_process_on_the_same_database_is_refused_with_a_word(tmp_
         await first.kill()
 
 
+async def _said(gateway: Gateway, words: str) -> bool:
+    return words in gateway.log
+
+
 async def test_the_key_of_the_first_start_works_and_is_shown_once(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, "http://127.0.0.1:9")
     try:
         await gateway.start()
+        await until(lambda: _said(gateway, "wp_live_"), 5, "the key is shown")
         shown = [word for word in gateway.log.split() if word.startswith("wp_live_")]
         assert len(shown) == 1
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {shown[0]}"}) as http:

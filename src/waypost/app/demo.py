@@ -37,7 +37,7 @@ async def demo(folder: Path, port: int, *, announce: Callable[[str], None]) -> N
         config = _config(folder, port, emulator_url)
         set_up(config.log)
         gateway = await stack.enter_async_context(running(config))
-        key = await gateway.bootstrap()
+        key = gateway.first_key
         subscriber = DemoSubscriber(announce)
         hook = await stack.enter_async_context(_served(subscriber))
         api = await stack.enter_async_context(local_api(config))

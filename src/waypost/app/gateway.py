@@ -99,6 +99,8 @@ class Gateway:
         self._followers = tuple(loop for loop in self._loops if loop.name in ("reader", "teller", "media"))
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+        # On a fresh store: the key made for its owner, the only time it is seen.
+        self.first_key: str | None = None
         routes = all_routes(config)
         self.application: ASGIApp = application(self.parts, routes)
         self.local_application: ASGIApp = application(self.parts, routes, local=True)
@@ -107,12 +109,9 @@ class Gateway:
         for loop in self._followers:
             loop.woken.set()
 
-    async def bootstrap(self) -> str | None:
-        """On a fresh store: make the first tenant and key; gives the key, the only time it is seen."""
-        return await bootstrap(self.parts)
-
     async def start(self) -> None:
-        """Recover what a dead process left, then run the loops."""
+        """Make the first tenant and key on a fresh store, recover what a dead process left, then run the loops."""
+        self.first_key = await bootstrap(self.parts)
         self._files.clear_incoming()
         found = await self.sender.recover()
         if found:

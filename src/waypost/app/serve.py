@@ -21,7 +21,7 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     set_up(config.log)
     stop = stop_signal()
     async with running(config) as gateway:
-        key = await gateway.bootstrap()
+        key = gateway.first_key
         if key is not None:
             announce("First start. This key has every scope and is shown only now:")
             announce(f"  {key}")
