@@ -59,6 +59,12 @@ def verify_token_of(reading: Reading, tenant_id: str, app_id: str) -> str:
     return reading.codec.unseal(f"app:{app_id}:verify_token", row[0]).decode()
 
 
+def last_callback_at(reading: Reading, tenant_id: str, app_id: str) -> int | None:
+    """Give when the app's last callback came, in milliseconds; None before the first one."""
+    row = reading.one("SELECT last_callback_at FROM apps WHERE id = ? AND tenant_id = ?", (app_id, tenant_id))
+    return None if row is None else row[0]
+
+
 def portfolio_row(tx: Transaction, item: Belonging) -> str:
     """Give the portfolio's row, made when new; keeps its limit."""
     limit = item.messaging_limit
