@@ -4,7 +4,17 @@ from dataclasses import replace
 
 from waypost.config import Config
 from waypost.web import callbacks
-from waypost.web.api import keys, media, messages, numbers, operations, templates
+from waypost.web.api import (
+    contacts,
+    conversations,
+    inbound,
+    keys,
+    media,
+    messages,
+    numbers,
+    operations,
+    templates,
+)
 from waypost.web.openapi import document_routes
 from waypost.web.routing import Route
 
@@ -13,11 +23,17 @@ PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/callbacks
 
 _NOUNS: tuple[tuple[Route, ...], ...] = (
     messages.ROUTES,
+    inbound.ROUTES,
+    conversations.ROUTES,
+    contacts.ROUTES,
     media.ROUTES,
     templates.ROUTES,
     numbers.ROUTES,
     keys.ROUTES,
     operations.ROUTES,
+    conversations.ROUTES,
+    contacts.ROUTES,
+    inbound.ROUTES,
     callbacks.ROUTES,
 )
 
