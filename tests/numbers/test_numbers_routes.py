@@ -12,7 +12,7 @@ from waypost.config import CloudApi, Config
 from waypost.domain.ids import IdSource
 from waypost.emulator import DEMO
 from waypost.web import auth
-from waypost.web.api import media, numbers, templates
+from waypost.web.api import keys, media, numbers, templates
 from waypost.web.asgi import application
 from waypost.web.parts import Parts
 from waypost.web.routing import Route
@@ -25,7 +25,7 @@ ADD = {
     "app_secret": DEMO.app_secret,
     "verify_token": DEMO.verify_token,
 }
-ROUTES: tuple[Route, ...] = (*numbers.ROUTES, *templates.ROUTES, *media.ROUTES)
+ROUTES: tuple[Route, ...] = (*keys.ROUTES, *numbers.ROUTES, *templates.ROUTES, *media.ROUTES)
 
 
 def parts_of(house: House) -> Parts:
@@ -182,3 +182,16 @@ async def test_media_that_is_not_here_says_so(client: Client, house: House) -> N
     house.files.path(reply.json["sha256"]).unlink()
     gone = await client("GET", f"/v1/media/{reply.json['id']}/content")
     assert (gone.status, gone.code) == (503, "media_file_missing")
+
+
+async def test_a_test_key_does_not_touch_live_numbers(client: Client) -> None:
+    made = await client(
+        "POST",
+        "/v1/keys",
+        {"label": "t", "scopes": ["numbers:write", "templates:write"], "environment": "test"},
+    )
+    live = ADD | {"base_url": "https://graph.facebook.com"}
+    refused = await client("POST", "/v1/numbers", live, key=made.json["key"])
+    assert (refused.status, refused.code) == (403, "test_key_on_live_number")
+    # The emulator's number is a test key's own ground.
+    assert (await client("POST", "/v1/numbers", ADD, key=made.json["key"])).status == 201

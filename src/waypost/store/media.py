@@ -194,15 +194,6 @@ def provider_id_of(
     return str(row[3])
 
 
-def is_stored(reading: Reading, tenant_id: str, sha256: str) -> bool:
-    """Say whether any live row of the tenant holds these bytes."""
-    row = reading.one(
-        "SELECT 1 FROM media WHERE tenant_id = ? AND sha256 = ? AND state IN ('stored', 'uploaded') LIMIT 1",
-        (tenant_id, sha256),
-    )
-    return row is not None
-
-
 def take(tx: Transaction, item: Claim) -> Media | None:
     """Count the try and keep others away until its end; None when somebody was first."""
     changed = tx.execute(

@@ -143,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
         status=201, problems=(InvalidRequest, *_COMMAND_PROBLEMS), tag=_TAG,
         examples={
             "a Cloud API number": {
-                "phone_number_id": "106540000000001", "waba_id": "102290000000001", "token": "EAAG…",
+                "phone_number_id": "106540000000001", "waba_id": "102290000000001", "token": "EAAGexample",
                 "app_secret": "0123456789abcdef0123456789abcdef", "verify_token": "a-word-of-your-own",
             }
         },

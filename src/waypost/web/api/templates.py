@@ -1,18 +1,27 @@
 """`/v1/templates`: list, show, create, delete, read from Meta now."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from waypost.domain.errors import CapabilityMissing, Conflict, InvalidRequest, NotFound, ProviderRefused
+from waypost.domain.errors import (
+    CapabilityMissing,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    ProviderRefused,
+)
 from waypost.domain.times import rfc3339
 from waypost.numbers.templates import NewTemplate
 from waypost.store import numbers, templates
 from waypost.store.templates import Template, WabaDue
+from waypost.transports.cloud_api.wire import is_private_host
 from waypost.web.routing import Ask, Page, Route, page_of
 
 _TAG = "templates"
-_PROBLEMS = (NotFound, Conflict, ProviderRefused)
+_PROBLEMS = (NotFound, Conflict, Forbidden, ProviderRefused)
 
 
 class TemplatesQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +127,21 @@ async def _waba(ask: Ask, waba_id: str | None, number_id: str | None) -> WabaDue
     named = await _waba_id(ask, waba_id, number_id)
     if named is None:
         raise InvalidRequest("`waba_id` or `number_id` is needed", field="waba_id", remedy="give one of them")
-    return await ask.parts.store.read(templates.waba_of, ask.caller.tenant_id, named)
+    waba = await ask.parts.store.read(templates.waba_of, ask.caller.tenant_id, named)
+    await _check_environment(ask, waba.number_id)
+    return waba
+
+
+async def _check_environment(ask: Ask, number_id: str) -> None:
+    """A test key makes and deletes templates of the emulator only; it may read all."""
+    number = await ask.parts.store.read(numbers.get, ask.caller.tenant_id, number_id)
+    private = is_private_host(urlsplit(number.base_url).hostname or "")
+    if ask.caller.environment == "test" and ask.request.method != "GET" and not private:
+        raise Forbidden(
+            "a test key does not touch live templates",
+            code="test_key_on_live_number",
+            remedy="use a wp_live_ key",
+        )
 
 
 async def _list(ask: Ask) -> Page[TemplateShown]:
@@ -151,6 +174,7 @@ async def _delete(ask: Ask) -> TemplatesDeleted:
     if ask.parts.templates is None:
         raise _without_provider()
     template = await ask.parts.store.read(templates.get, ask.caller.tenant_id, ask.path["template_id"])
+    await _waba(ask, template.waba_id, None)
     gone = await ask.parts.templates.delete(template, query.all_languages, ask.caller.actor)
     _forget(ask, template.waba_id)
     return TemplatesDeleted(gone)
