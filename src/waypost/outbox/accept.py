@@ -21,8 +21,9 @@ from waypost.domain.drafts import (
     default_class,
     recipient_of,
 )
-from waypost.domain.errors import CapabilityMissing, Forbidden, NotFound, WaypostError
+from waypost.domain.errors import CapabilityMissing, NotFound, WaypostError
 from waypost.domain.ids import IdSource
+from waypost.domain.keys import Environment, check_number
 from waypost.domain.ports import Clock
 from waypost.domain.times import rfc3339, to_ms
 from waypost.store import contacts
@@ -44,7 +45,7 @@ class Sender(Struct, frozen=True):
 
     tenant_id: str
     actor: str
-    environment: str  # live | test | local
+    environment: Environment
 
 
 class Preflight(Protocol):
@@ -186,13 +187,7 @@ class Acceptor:
         number = known[1]
         if number.kind != "cloud":
             raise CapabilityMissing("linked numbers are not part of this release", field="from")
-        if sender.environment == "test" and not is_sandbox(number.base_url):
-            raise Forbidden(
-                "a test key never sends through a live number",
-                code="test_key_on_live_number",
-                field="from",
-                remedy="use a wp_live_ key, or a number of the emulator",
-            )
+        check_number(sender.environment, number.base_url)
         return number
 
     async def _recipient(self, draft: AnyDraft, sender: Sender) -> tuple[str, str, str | None]:
@@ -246,12 +241,6 @@ class Acceptor:
                 remedy="name an inbound message, or one of yours that has been sent",
             )
         return found
-
-
-def is_sandbox(base_url: str) -> bool:
-    """Tell whether a number speaks to this machine only: the emulator's."""
-    host = base_url.split("//", 1)[-1].split("/", 1)[0].rsplit(":", 1)[0].strip("[]")
-    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def _check_times(draft: AnyDraft, now: datetime, expires_at: datetime) -> None:

@@ -31,9 +31,6 @@ _NOUNS: tuple[tuple[Route, ...], ...] = (
     numbers.ROUTES,
     keys.ROUTES,
     operations.ROUTES,
-    conversations.ROUTES,
-    contacts.ROUTES,
-    inbound.ROUTES,
     callbacks.ROUTES,
 )
 
