@@ -32,8 +32,8 @@ class Known:
     async def template(self, number, draft):
         return self.category
 
-    async def media(self, number, media_id):
-        return "9001"
+    async def media(self, number, media_id, field):
+        return f"9001 for {field}"
 
 
 @pytest.fixture
@@ -176,12 +176,31 @@ async def test_a_contact_id_leads_to_its_current_phone(house):
     assert [(a.kind, a.value) for a in aliases] == [("phone", "+4915550001111")]
 
 
-async def test_uploaded_media_goes_out_under_the_providers_id(house):
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"type": "image", "image": {"id": "med_1"}}, "image.id"),
+        (
+            {
+                "type": "template",
+                "template": {
+                    "name": "t",
+                    "language": {"code": "en"},
+                    "components": [
+                        {"type": "header", "parameters": [{"type": "image", "image": {"id": "med_1"}}]}
+                    ],
+                },
+            },
+            "template.components.0.parameters.0.image.id",
+        ),
+    ],
+)
+async def test_uploaded_media_goes_out_under_the_providers_id_wherever_it_stands(house, content, field):
     store, _, number, acceptor = house
-    body = {"from": number.number_id, "to": "+4915550001111", "type": "image", "image": {"id": "med_1"}}
+    body = {"from": number.number_id, "to": "+4915550001111", **content}
     answer = await acceptor.take(decode_draft(json.dumps(body).encode()), CALLER, None)
     message = await store.read(messages.get, "ten_1", json.loads(answer.body)["id"])
-    assert json.loads(message.content)["image"]["id"] == "9001"
+    assert f'"id":"9001 for {field}"'.encode() in message.content
 
 
 async def test_nothing_is_taken_while_the_disk_is_nearly_full(house):

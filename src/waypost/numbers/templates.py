@@ -223,10 +223,10 @@ class NumberPreflight:
             raise _refused(problems)
         return class_of(found.template.category)
 
-    async def media(self, number: SendingNumber, media_id: str) -> str:
+    async def media(self, number: SendingNumber, media_id: str, field: str) -> str:
         """Give Meta's id of our `med_…`. Raises `InvalidRequest` or `NotFound` when it can't be sent from here."""
         return await self._store.read(
-            media_rows.provider_id_of, number.tenant_id, number.id, media_id, self._clock.now()
+            media_rows.provider_id_of, number.tenant_id, number.id, media_id, self._clock.now(), field
         )
 
 

@@ -32,7 +32,6 @@ from waypost.store.database import Store
 from waypost.store.idempotency import Answer, Claim
 from waypost.store.senders import SendingNumber, provider_message_id, sending_number
 
-_MEDIA = ("image", "audio", "video", "document", "sticker")
 _OURS = ("msg_", "inb_")
 _CACHE_SECONDS = 5.0
 # A draft may be scheduled and may live this far ahead.
@@ -55,8 +54,8 @@ class Preflight(Protocol):
         """Check a template draft against its template; gives the class its category stands for. Raises DraftError."""
         ...
 
-    async def media(self, number: SendingNumber, media_id: str) -> str:
-        """Give the provider's id of our `med_…`. Raises DraftError when it cannot be sent from this number."""
+    async def media(self, number: SendingNumber, media_id: str, field: str) -> str:
+        """Give the provider's id of our `med_…`. Raises DraftError naming `field` when this number cannot send it."""
         ...
 
 
@@ -142,7 +141,6 @@ class Acceptor:
             # A template's category at Meta is the floor of its class: no marketing in utility's clothes.
             if draft.class_ is None or CLASSES[of_template].rank > CLASSES[message_class].rank:
                 message_class = of_template
-        draft = await self._with_provider_media(number, draft)
         draft = await self._with_provider_message(number, draft)
         rule = CLASSES[message_class]
         kind, value, contact_id = await self._recipient(draft, sender)
@@ -157,7 +155,7 @@ class Acceptor:
             recipient_kind=kind,
             recipient=value,
             contact_id=contact_id,
-            content=content_of(draft),
+            content=await self._with_provider_media(number, content_of(draft)),
             type=type(draft).__struct_config__.tag,  # type: ignore[arg-type]
             rank=rule.rank,
             assignee=draft.assignee,
@@ -206,17 +204,24 @@ class Acceptor:
             remedy="send to a phone number or BSUID, or look the contact up with GET /v1/contacts",
         )
 
-    async def _with_provider_media(self, number: SendingNumber, draft: AnyDraft) -> AnyDraft:
-        kind = type(draft).__struct_config__.tag
-        if kind not in _MEDIA:
-            return draft
-        media = getattr(draft, str(kind))
-        if media.id is None or not media.id.startswith("med_"):
-            return draft
-        changed: dict[str, Any] = {
-            str(kind): msgspec.structs.replace(media, id=await self._preflight.media(number, media.id))
-        }
-        return msgspec.structs.replace(draft, **changed)
+    async def _with_provider_media(self, number: SendingNumber, content: bytes) -> bytes:
+        """Replace our ids of uploaded media, wherever the content holds one, with the provider's."""
+        if b'"med_' not in content:
+            return content
+
+        async def replaced(value: Any, path: str) -> Any:
+            if isinstance(value, dict):
+                return {
+                    key: await replaced(inner, f"{path}.{key}" if path else key)
+                    for key, inner in value.items()
+                }
+            if isinstance(value, list):
+                return [await replaced(inner, f"{path}.{place}") for place, inner in enumerate(value)]
+            if isinstance(value, str) and value.startswith("med_") and path.endswith(".id"):
+                return await self._preflight.media(number, value, path)
+            return value
+
+        return _encode(await replaced(msgspec.json.decode(content), ""))
 
     async def _with_provider_message(self, number: SendingNumber, draft: AnyDraft) -> AnyDraft:
         """Replace our ids of quoted and reacted-to messages with the provider's, which is what goes on the wire."""
