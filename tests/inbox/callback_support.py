@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-
 from tests.support import FakeClock, SeededNumber, new_store, seed_number
+
 from waypost.config import Inbox
 from waypost.inbox.accept import CallbackInbox
 from waypost.inbox.reader import Reader
