@@ -254,6 +254,9 @@ def change_state(tx: Transaction, item: SetState) -> Number:
     change_row(
         tx, number, {"state": item.to, "state_reason": reason}, kind, item.actor, item.now, item.reason
     )
+    if item.to == "active":
+        # Nothing else would tell the lane that its queue may go.
+        tx.wake(number.id)
     return get(tx, item.tenant_id, item.number_id)
 
 
