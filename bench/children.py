@@ -19,16 +19,14 @@ HERE = Path(__file__).resolve().parent
 class Child:
     """A child process that obeys; it ends when its standard input does, so none outlives the benchmark."""
 
-    def __init__(self, program: str, *arguments: str, profile: Path | None = None) -> None:
-        command = [sys.executable]
-        if profile is not None:
-            command += ["-m", "cProfile", "-o", str(profile)]
+    def __init__(self, program: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self.name = program
         self._process = subprocess.Popen(
-            [*command, str(HERE / program), *arguments],
+            [sys.executable, str(HERE / program), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         self.pid = self._process.pid
         self.ready = self._answer()

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from load import CONTACTS, NUMBERS, number_id_of, phone_of
+import apsw
 from msgspec import Struct
 
+from load import CONTACTS, NUMBERS, number_id_of, phone_of
 from waypost.app.ports import SystemRandomness
 from waypost.domain.ids import IdSource
 from waypost.domain.keys import SCOPES, digest_of, new_key
@@ -60,6 +61,13 @@ def settings(folder: Path, base_url: str, port: int) -> dict[str, str]:
 def seed(folder: Path, base_url: str) -> str:
     """Make the database in `folder`; gives the API key."""
     return asyncio.run(_seed(folder, base_url))
+
+
+def point(folder: Path, base_url: str) -> None:
+    """Let every number of the database in `folder` speak to another provider."""
+    connection = apsw.Connection(str(folder / "waypost.sqlite"))
+    connection.execute("UPDATE numbers SET base_url = ?", (base_url,))
+    connection.close()
 
 
 async def _seed(folder: Path, base_url: str) -> str:

@@ -2,7 +2,6 @@
 the first POSTs and of every fiftieth after that (all of them would measure the sink).
 """
 
-import argparse
 import asyncio
 import base64
 import hashlib
@@ -24,8 +23,8 @@ _CHECKED_FIRST, _CHECKED_EVERY = 20, 50
 class Tally:
     """What came so far."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self) -> None:
+        self._secret = b""
         self._goal = 0
         self._reached = asyncio.Event()
         self.reached_at = 0.0
@@ -43,16 +42,21 @@ class Tally:
         parsed = json.loads(body)
         for event in parsed.get("events", (parsed,)):
             self.kinds[event["type"]] += 1
-        if self._goal and min(self.kinds.get(kind, 0) for kind in _FOUR) >= self._goal:
+        if self._goal and min(self.kinds.get(kind, 0) for kind in FOUR) >= self._goal:
             self._goal = 0
             self.reached_at = time.monotonic()
             self._reached.set()
+
+    async def trust(self, secret: str) -> dict[str, Any]:
+        """From now on check signatures with this secret (`whsec_…`)."""
+        self._secret = base64.b64decode(secret.removeprefix("whsec_"))
+        return {}
 
     async def until(self, each: int, seconds: float) -> dict[str, Any]:
         """Wait until every one of the four kinds was told `each` times; gives when, on the monotonic clock."""
         self._reached.clear()
         self._goal = each
-        if min(self.kinds.get(kind, 0) for kind in _FOUR) < each:
+        if min(self.kinds.get(kind, 0) for kind in FOUR) < each:
             try:
                 await asyncio.wait_for(self._reached.wait(), seconds)
             except TimeoutError:
@@ -78,7 +82,7 @@ class Tally:
         )
 
 
-_FOUR = ("message.accepted", "message.sent", "message.delivered", "message.read")
+FOUR = ("message.accepted", "message.sent", "message.delivered", "message.read")
 
 
 class Connection(asyncio.Protocol):
@@ -116,13 +120,10 @@ class Connection(asyncio.Protocol):
 
 async def main() -> None:
     """Listen and obey until the input ends."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--secret", required=True, help="whsec_…")
-    secret = base64.b64decode(parser.parse_args().secret.removeprefix("whsec_"))
-    tally = Tally(secret)
+    tally = Tally()
     server = await asyncio.get_running_loop().create_server(lambda: Connection(tally), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    await obey({"port": port}, {"until": tally.until, "counts": tally.counts})
+    await obey({"port": port}, {"trust": tally.trust, "until": tally.until, "counts": tally.counts})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any
 
 from load import NUMBERS, number_id_of
 from seeding import PORTFOLIO_ID, TENANT_ID, WABA_ID
-
 from waypost.domain.classes import RANKS
 from waypost.domain.decisions import Allow, Facts
 from waypost.domain.ids import IdSource
@@ -34,7 +33,7 @@ class MemoryStore:
         self._key_digest = key_digest
         self._answers: dict[tuple[str, str], tuple[bytes, Answer]] = {}
         self._contacts: dict[tuple[str, str], str] = {}
-        self._waiting: dict[str, deque[tuple[Acceptance, str]]] = defaultdict(deque)
+        self._waiting: dict[str, deque[Acceptance]] = defaultdict(deque)
         self._statuses: dict[str, str] = {}
         self._message_of: dict[str, str] = {}
         self._followers: list[Callable[[Committed], None]] = []
@@ -105,7 +104,7 @@ class MemoryStore:
         if contact_id is None:
             contact_id = self._contacts[contact] = f"con_{len(self._contacts):026d}"
         self._statuses[item.id] = "accepted"
-        self._waiting[item.number_id].append((item, contact_id))
+        self._waiting[item.number_id].append(item)
         return contact_id
 
     def _hold(self, wish: lanes.Hold) -> list[lanes.Lane]:
@@ -122,10 +121,8 @@ class MemoryStore:
         waiting, claimed = self._waiting[request.number_id], []
         now = to_ms(request.now)
         while waiting and len(claimed) < request.limit:
-            item, contact_id = waiting.popleft()
-            facts = Facts(
-                RANKS[item.rank], item.type, item.assignee, None, None, to_ms(item.expires_at), now
-            )
+            item = waiting.popleft()
+            facts = Facts(RANKS[item.rank], item.type, item.assignee, None, None, to_ms(item.expires_at), now)
             if not isinstance(request.decide(facts), Allow):
                 self._statuses[item.id] = "refused"
                 self.recorded += 1
