@@ -91,12 +91,12 @@ class Gateway:
             Loop("sender", self.sender.step, self.sender.woken),
             Loop("sweeper", Sweeper(store, clock, config.outbox.sweep_interval_seconds).step),
             Loop("reader", reader.step),
-            Loop("teller", self.teller.step),
+            Loop("teller", self.teller.step, self.teller.woken),
             Loop("media", fetcher.step),
             Loop("health", health.step),
             Loop("templates", sync.step),
         )
-        self._followers = tuple(loop for loop in self._loops if loop.name in ("reader", "teller", "media"))
+        self._followers = tuple(loop for loop in self._loops if loop.name in ("reader", "media"))
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         # On a fresh store: the key made for its owner, the only time it is seen.
