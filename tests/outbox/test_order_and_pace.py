@@ -16,7 +16,8 @@ from tests.support import (
 )
 
 from waypost.domain.outcomes import Failed, Sent, Unknown
-from waypost.store import messages
+from waypost.store import messages, pacing
+from waypost.store.engine import single
 from waypost.store.receipts import ReceiptItem
 
 OK = Sent("auto")
@@ -144,3 +145,24 @@ async def test_a_number_keeps_its_pace(tmp_path):
         clock.advance(0.05)
 
     assert 4.5 <= (clock.now() - start).total_seconds() <= 6.0
+
+
+async def test_what_customers_send_counts_against_the_numbers_pace(tmp_path):
+    store, clock = new_store(tmp_path), FakeClock()
+    number = await seed_number(store, pace_per_second=20)
+    await store.write(flood, (number.number_id, clock.now()))
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    await accept_text(store, number, clock)
+
+    await settle(sender)
+    assert transport.spoken == []
+    clock.advance(1.1)
+    await settle(sender)
+
+    assert len(transport.spoken) == 1
+
+
+@single
+def flood(tx, item):
+    pacing.count_inbound(tx, item[0], 1_000, item[1])

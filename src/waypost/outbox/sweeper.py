@@ -2,7 +2,7 @@
 
 from waypost.domain.ports import Clock
 from waypost.domain.times import to_ms
-from waypost.store import idempotency, receipts, sweeps
+from waypost.store import idempotency, pacing, receipts, sweeps
 from waypost.store.database import Store
 from waypost.store.outcomes import Recovery, recover
 
@@ -25,6 +25,7 @@ class Sweeper:
         if to_ms(now) >= self._purge_at_ms:
             await self._store.write(idempotency.purge, now)
             await self._store.write(receipts.purge_parked, now)
+            await self._store.write(pacing.forget, now)
             self._purge_at_ms = to_ms(now) + _PURGE_SECONDS * 1000
         if moved:
             return 0.0

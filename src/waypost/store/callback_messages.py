@@ -8,7 +8,7 @@ import msgspec
 from waypost.domain.addresses import wa_id_to_phone
 from waypost.domain.provider_events import IdentityChanged, InboundMedia, MessageReceived
 from waypost.domain.times import rfc3339, to_ms
-from waypost.store import contacts, conversations, inbound, media
+from waypost.store import contacts, conversations, inbound, media, pacing
 from waypost.store.callback_sources import NotApplied, Source, Sources
 from waypost.store.contacts import AliasKind, AliasSeen
 from waypost.store.transaction import Line
@@ -72,6 +72,7 @@ def apply_message(sources: Sources, source: Source, event: MessageReceived) -> N
         event.context_message_id,
     )
     known.add(event.provider_message_id)
+    pacing.count_inbound(tx, source.number_id, 1, now)
     _tell(sources, source, contact_id, inbound_id, _KINDS.get(event.kind, "inbound.received"), facts)
 
 
