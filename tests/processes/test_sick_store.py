@@ -70,7 +70,7 @@ async def test_a_file_that_cannot_grow_loses_no_outcome_and_no_receipt(tmp_path:
         process = house.gateway.process
         assert process is not None
         person = house.person()
-        with house.trouble(kind="latency_after", seconds=1.5, recipient=person):
+        with house.trouble(kind="latency", seconds=1.5, recipient=person):
             under_way = await house.send(person)
             await house.status(under_way, "sending")
             # Every file of the process may grow no further: what a full disk does, without one.
@@ -120,7 +120,7 @@ async def test_sigterm_ends_the_process_even_when_nothing_can_be_written(tmp_pat
         process = house.gateway.process
         assert process is not None
         person = house.person()
-        with house.trouble(kind="latency_after", seconds=0.5, recipient=person):
+        with house.trouble(kind="latency", seconds=0.5, recipient=person):
             under_way = await house.send(person)
             await house.status(under_way, "sending")
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
