@@ -43,7 +43,8 @@ class Post(Struct):
     @property
     def events(self) -> list[dict[str, Any]]:
         payload = msgspec.json.decode(self.body)
-        return payload["events"] if "events" in payload else [payload]
+        events: list[dict[str, Any]] = payload.get("events", [payload])
+        return events
 
     @property
     def ids(self) -> list[str]:

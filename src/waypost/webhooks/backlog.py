@@ -161,7 +161,8 @@ class Backlog:
             first = len(taken)
             while queue and len(taken) < limit:
                 head = queue[0]
-                limit = min(limit, limits.get(head.position, limit))
+                # What was refused before goes alone: only then is the answer about it.
+                limit = min(limit, 1 if head.tries else limits.get(head.position, limit))
                 if taken and (len(taken) >= limit or size > _BATCH_BYTES_MAX):
                     limit = 0
                     break

@@ -176,18 +176,18 @@ class Teller:
         return followers[start:] + followers[:start]
 
     def _launch(self, now_ms: int) -> None:
-        free = self._config.in_flight_max - len(self._tasks)
+        slots = self._config.in_flight_max
         most = self._config.per_subscriber_in_flight_max
-        hungry = [each for each in self._in_turn() if each.wants_to_fly(now_ms, most)]
-        busy = sum(1 for each in self._followers.values() if each.in_flight)
-        share = min(most, max(1, self._config.in_flight_max // max(1, len(hungry), busy)))
-        while free > 0 and hungry:
+        fair = min(most, max(1, slots // max(1, len(self._followers))))
+        hungry = self._in_turn()
+        while hungry:
             still = []
             for follower in hungry:
-                if free > 0 and follower.wants_to_fly(now_ms, share):
+                free = slots - len(self._tasks)
+                # Above its fair share nobody gets into the last half: that is kept for who has none yet.
+                if free > 0 and follower.wants_to_fly(now_ms, most if free > slots // 2 else fair):
                     entries, turn = follower.take()
                     if entries:
-                        free -= 1
                         self._start(follower, entries, turn)
                         still.append(follower)
             hungry = still
