@@ -201,7 +201,8 @@ def tell_unsupported(
 ) -> None:
     """Keep what is not known here and tell that it came."""
     told = f"unsupported {callback_id} {field} {hashlib.sha256(raw).hexdigest()}"
-    content_id = sources.keep_once(tenant_id, told, None, raw)
+    # A change without a value is empty here; content is JSON everywhere.
+    content_id = sources.keep_once(tenant_id, told, None, raw or b"null")
     if content_id is None:
         return
     facts = {"field": field[:64], "callback_id": callback_id, **(facts or {})}

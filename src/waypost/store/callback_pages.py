@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
+import msgspec
 from msgspec import Struct
 
 from waypost.domain.addresses import wa_id_to_phone
@@ -40,7 +41,7 @@ from waypost.store.callback_events import (
     tell_unsupported,
 )
 from waypost.store.callback_messages import apply_identity, apply_message
-from waypost.store.callback_sources import NotApplied, Source, Sources
+from waypost.store.callback_sources import NotApplied, Sources
 from waypost.store.contact_search import owners_of
 from waypost.store.receipts import ReceiptItem, apply_receipts
 from waypost.store.transaction import Transaction
@@ -85,7 +86,7 @@ class _Page:
         self._page = page
         self._sources = Sources(tx, page.now)
         self._receipts: list[ReceiptItem] = []
-        self._recipients: set[tuple[Source, str, str]] = set()
+        self._recipients: set[tuple[str, str, str, str]] = set()
 
     def apply(self) -> Applied:
         """Apply all callbacks; parks those that could not be applied in full."""
@@ -123,7 +124,11 @@ class _Page:
         faults: dict[str, None] = {}
         for event in callback.events:
             try:
-                self._apply(callback, event)
+                # Receipts are the bulk: three for every message sent.
+                if type(event) is ReceiptReceived:
+                    self._collect(callback, event)
+                else:
+                    self._apply(callback, event)
             except NotApplied as fault:
                 faults[str(fault)] = None
         return list(faults)
@@ -132,8 +137,7 @@ class _Page:
         sources, tenant = self._sources, callback.tenant_id
         match event:
             case ReceiptReceived():
-                source = sources.of(tenant, event.waba_id, event.phone_number_id)
-                self._collect(callback, source, event)
+                self._collect(callback, event)
             case MessageReceived():
                 apply_message(sources, sources.of(tenant, event.waba_id, event.phone_number_id), event)
             case IdentityChanged():
@@ -159,15 +163,17 @@ class _Page:
             case _:
                 assert_never(event)
 
-    def _collect(self, callback: ParsedCallback, source: Source, event: ReceiptReceived) -> None:
+    def _collect(self, callback: ParsedCallback, event: ReceiptReceived) -> None:
+        source = self._sources.of(callback.tenant_id, event.waba_id, event.phone_number_id)
         if event.status == "other":
-            told = f"{event.provider_message_id} {event.original_status} {event.at.isoformat()}"
-            facts = {
+            told = {
                 "status": event.original_status[:64],
                 "provider_message_id": event.provider_message_id,
                 "number_id": source.number_id,
+                "provider_at": event.at.isoformat(),
             }
-            tell_unsupported(self._sources, callback.id, callback.tenant_id, "statuses", told.encode(), facts)
+            raw = msgspec.json.encode(told)
+            tell_unsupported(self._sources, callback.id, callback.tenant_id, "statuses", raw, told)
             return
         failure = event.errors[0] if event.errors else None
         self._receipts.append(
@@ -187,16 +193,17 @@ class _Page:
         )
         # One of a message's receipts is enough to learn that a number and a BSUID are one person.
         if event.status == "delivered" and event.recipient_wa_id and event.recipient_user_id:
-            self._recipients.add((source, event.recipient_wa_id, event.recipient_user_id))
+            person = (source.tenant_id, source.portfolio_id, event.recipient_wa_id, event.recipient_user_id)
+            self._recipients.add(person)
 
     def _learn_recipients(self) -> None:
         """Give contacts we wrote to by number the BSUID that their receipts carry."""
-        people = sorted(self._recipients, key=lambda each: each[1:])
-        bsuids = [contacts.AliasSeen("bsuid", user_id, source.portfolio_id) for source, _, user_id in people]
-        tenants = [source.tenant_id for source, _, _ in people]
+        people = sorted(self._recipients)
+        tenants = [tenant_id for tenant_id, _, _, _ in people]
+        bsuids = [contacts.AliasSeen("bsuid", user_id, portfolio) for _, portfolio, _, user_id in people]
         known = owners_of(self._tx, tenants, bsuids)
         strangers = [place for place, owner in enumerate(known) if owner is None]
-        phones = [contacts.AliasSeen("phone", wa_id_to_phone(people[place][1])) for place in strangers]
+        phones = [contacts.AliasSeen("phone", wa_id_to_phone(people[place][2])) for place in strangers]
         holders = owners_of(self._tx, [tenants[place] for place in strangers], phones)
         for place, phone, holder in zip(strangers, phones, holders, strict=True):
             # Who is not known by number either was written to by another program on the same number.
