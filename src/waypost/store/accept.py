@@ -10,7 +10,7 @@ from waypost.domain.times import optional_ms, to_ms
 from waypost.store import contacts, conversations, idempotency
 from waypost.store.idempotency import Answer, Claim
 from waypost.store.lines import IN_LINE, is_behind
-from waypost.store.transaction import Line, Row, Transaction
+from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two
 
 
 class Acceptance(Struct, frozen=True):
@@ -58,71 +58,143 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, 0, ?, ?, ?, ?, ?, 1, ?, 
 """
 
 
+# Everything acceptance asks about a recipient who is known, in one look for many of them: the contact, its
+# conversation with the number, and whether something waits there. (CROSS JOIN keeps SQLite to this order of tables.)
+_KNOWN = """
+SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee, c.last_event_at,
+       EXISTS (SELECT 1 FROM messages m WHERE m.number_id = s.column3 AND m.contact_id = a.contact_id
+               AND m.status IN ('accepted', 'held', 'retrying'))
+FROM (VALUES %s) AS s CROSS JOIN aliases a CROSS JOIN conversations c
+WHERE a.tenant_id = s.column1 AND a.blind_index = s.column2 AND a.valid_to IS NULL
+  AND c.number_id = s.column3 AND c.contact_id = a.contact_id
+"""
+
+
+class _Met(Struct):
+    """Where a message belongs: its contact, who the conversation is with, whether something may wait before it."""
+
+    contact_id: str
+    assignee: str | None
+    may_wait: bool = True
+    conversation_id: str | None = None
+    last_event_at: int = 0
+
+
+class _Batch:
+    """What one transaction's drafts need and write, gathered so that it goes in few statements."""
+
+    def __init__(self, tx: Transaction, requests: Sequence[Acceptances]) -> None:
+        self.tx = tx
+        self.contents: list[Row] = []
+        self.messages: list[Row] = []
+        self.answers: dict[tuple[str, str], tuple[Claim, Answer]] = {}
+        # The rows of this batch are not in the table yet: `heads` stands in for them.
+        self.heads: set[tuple[str, str, int]] = set()
+        self.moved_up: dict[str, int] = {}
+        self._answered = idempotency.known(tx, [r.claim for r in requests if r.claim is not None])
+        self._known: dict[tuple[str, bytes, str], _Met] = {}
+        self._index: dict[tuple[str, str, str, str], bytes] = {}
+        self._look_up([item for request in requests for item in request.items if item.contact_id is None])
+
+    def _look_up(self, items: Sequence[Acceptance]) -> None:
+        wanted: dict[tuple[str, bytes, str], None] = {}
+        for item in items:
+            index = contacts.blind_index(self.tx, item.tenant_id, _alias(item))
+            self._index[item.tenant_id, item.recipient_kind, item.portfolio_id, item.recipient] = index
+            wanted[item.tenant_id, index, item.number_id] = None
+        for some in in_powers_of_two(list(wanted)):
+            sql = _KNOWN % ", ".join(["(?, ?, ?)"] * len(some))
+            for row in self.tx.rows(sql, [value for triple in some for value in triple]):
+                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[7]), row[4], row[6])
+
+    def stored(self, claim: Claim, now: datetime) -> Answer | None:
+        """Give the answer this key already has; raises `InvalidRequest` when it was for another request."""
+        key = (claim.tenant_id, claim.key)
+        if key in self.answers:
+            self._keep_answers()
+            self._answered.add(key)
+        return idempotency.find(self.tx, claim, now) if key in self._answered else None
+
+    def meet(self, item: Acceptance, now: datetime) -> _Met:
+        """Find, or make, the contact and the conversation of a draft."""
+        tx, contact_id = self.tx, item.contact_id
+        if contact_id is None:
+            index = self._index[item.tenant_id, item.recipient_kind, item.portfolio_id, item.recipient]
+            met = self._known.get((item.tenant_id, index, item.number_id))
+            if met is not None and met.conversation_id is not None:
+                if to_ms(now) - met.last_event_at >= conversations.RECENT_MS:
+                    self.moved_up[met.conversation_id] = to_ms(now)
+                return met
+            alias = _alias(item)
+            contact_id = contacts.find(tx, item.tenant_id, alias) or contacts.resolve(
+                tx, contacts.ContactSeen(item.tenant_id, (alias,), item.actor, now)
+            )
+        conversation = conversations.ensure(tx, item.tenant_id, item.number_id, contact_id, now, item.actor)
+        return _Met(contact_id, conversation.assignee)
+
+    def save(self) -> None:
+        """Write what was gathered."""
+        self.tx.many(_INSERT_CONTENT, self.contents)
+        self.tx.many(_INSERT_MESSAGE, self.messages)
+        conversations.move_up(self.tx, self.moved_up)
+        self._keep_answers()
+
+    def _keep_answers(self) -> None:
+        idempotency.keep_all(self.tx, list(self.answers.values()))
+        self.answers.clear()
+
+
 def accept(tx: Transaction, requests: Sequence[Acceptances]) -> Sequence[Answer | WaypostError]:
     """Take every draft of every request; a request with a key already answered is given that answer again."""
+    batch = _Batch(tx, requests)
     answers: list[Answer | WaypostError] = []
-    contents: list[Row] = []
-    messages: list[Row] = []
-    heads: set[tuple[str, str, int]] = set()
     for request in requests:
-        if request.claim is not None:
+        claim = request.claim
+        if claim is not None:
             try:
-                stored = idempotency.find(tx, request.claim, request.now)
+                stored = batch.stored(claim, request.now)
             except WaypostError as reused:
                 answers.append(reused)
                 continue
             if stored is not None:
                 answers.append(stored)
                 continue
-        taken = [_take(tx, item, request.now, contents, messages, heads) for item in request.items]
-        answer = request.render(taken)
-        if request.claim is not None and isinstance(answer, Answer):
-            idempotency.keep(tx, request.claim, answer)
+        answer = request.render([_take(batch, item, request.now) for item in request.items])
+        if claim is not None and isinstance(answer, Answer):
+            batch.answers[claim.tenant_id, claim.key] = (claim, answer)
         answers.append(answer)
-    tx.many(_INSERT_CONTENT, contents)
-    tx.many(_INSERT_MESSAGE, messages)
+    batch.save()
     return answers
 
 
-def _take(
-    tx: Transaction,
-    item: Acceptance,
-    now: datetime,
-    contents: list[Row],
-    messages: list[Row],
-    heads: set[tuple[str, str, int]],
-) -> Taken:
-    tenant = item.tenant_id
-    contact_id = item.contact_id
-    if contact_id is None:
-        alias = contacts.AliasSeen(
-            "phone" if item.recipient_kind == "phone" else "bsuid",
-            item.recipient,
-            "" if item.recipient_kind == "phone" else item.portfolio_id,
-        )
-        contact_id = contacts.find(tx, tenant, alias) or contacts.resolve(
-            tx, contacts.ContactSeen(tenant, (alias,), item.actor, now)
-        )
-    conversation = conversations.ensure(tx, tenant, item.number_id, contact_id, now, item.actor)
-    if item.assignee is not None and conversation.assignee not in (None, item.assignee):
+def _alias(item: Acceptance) -> contacts.AliasSeen:
+    if item.recipient_kind == "phone":
+        return contacts.AliasSeen("phone", item.recipient)
+    return contacts.AliasSeen("bsuid", item.recipient, item.portfolio_id)
+
+
+def _take(batch: _Batch, item: Acceptance, now: datetime) -> Taken:
+    tx, tenant = batch.tx, item.tenant_id
+    met = batch.meet(item, now)
+    contact_id = met.contact_id
+    if item.assignee is not None and met.assignee not in (None, item.assignee):
         return Conflict(
-            f"the conversation is with {conversation.assignee} now",
+            f"the conversation is with {met.assignee} now",
             code="assignee_relieved",
             field="assignee",
             remedy="hand the conversation over first, or leave `assignee` out",
         )
     at = to_ms(now)
     not_before = max(optional_ms(item.not_before) or at, at)
-    # The rows of this batch are not in the table yet: `heads` stands in for them.
     line = (item.number_id, contact_id, item.rank)
-    behind = line in heads or is_behind(tx, *line, not_before, item.id)
+    behind = line in batch.heads or (met.may_wait and is_behind(tx, *line, not_before, item.id))
     scheduled = not_before > at
     if not scheduled:
-        heads.add(line)
+        batch.heads.add(line)
     content_id = "cnt_" + item.id[4:]
-    contents.append((content_id, tenant, contact_id, tx.codec.encode(tenant, contact_id, item.content)))
+    batch.contents.append((content_id, tenant, contact_id, tx.codec.encode(tenant, contact_id, item.content)))
     due_at = not_before if scheduled or not behind else IN_LINE
-    messages.append(_row(tx, item, contact_id, content_id, not_before, due_at, at))
+    batch.messages.append(_row(tx, item, contact_id, content_id, not_before, due_at, at))
     tx.wake(item.number_id)
     tx.journal(
         Line(

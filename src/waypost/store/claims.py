@@ -17,7 +17,7 @@ from waypost.domain.decisions import Allow, Decision, Facts, Hold, Refuse
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
 from waypost.store.lines import IN_LINE, is_behind, promote
-from waypost.store.transaction import Line, Row, Transaction, rows_in
+from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two, rows_in
 
 
 class ClaimRequest(Struct, frozen=True):
@@ -178,16 +178,13 @@ def _open(request: ClaimRequest, lane: Row | None) -> _Opened | Claim:
 def _shares(tx: Transaction, opened: Sequence[_Opened]) -> list[list[Row]]:
     """Give each lane's due rows by class: the higher first, but an eighth is kept for each lower one that has work."""
     found: dict[str, list[Row]] = {lane.request.number_id: [] for lane in opened}
-    start = 0
-    while start < len(opened):
-        size = min(_LANES_A_STATEMENT_MAX, 1 << (len(opened) - start).bit_length() - 1)
+    one = f"SELECT * FROM ({_DUE % _ALL_RANKS}) AS lane_%d"
+    for some in in_powers_of_two(opened, _LANES_A_STATEMENT_MAX):
         parameters: list[str | int] = []
-        for lane in opened[start : start + size]:
+        for lane in some:
             parameters += (lane.request.number_id, to_ms(lane.request.now), lane.allowed + 1)
-        one = f"SELECT * FROM ({_DUE % _ALL_RANKS}) AS lane_%d"
-        for row in tx.rows(" UNION ALL ".join([one % turn for turn in range(size)]), parameters):
+        for row in tx.rows(" UNION ALL ".join([one % turn for turn in range(len(some))]), parameters):
             found[row[14]].append(row)
-        start += size
     return [
         _reserved(tx, lane, rows) if lane.allowed >= 8 and len(rows) > lane.allowed else rows
         for lane, rows in zip(opened, found.values(), strict=True)

@@ -3,6 +3,7 @@
 The window is Meta's: 24 hours from the customer's last message or call; it only ever moves forward here.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -17,7 +18,7 @@ Assignee = Literal["bot", "person"]
 
 WINDOW = timedelta(hours=24)
 # "Recent first" need not be finer than this, which saves a write per message of a busy conversation.
-_RECENT_MS = 1_000
+RECENT_MS = 1_000
 _COLUMNS = (
     "id, tenant_id, number_id, contact_id, assignee, window_expires_at, last_inbound_at, last_event_at, version,"
     " created_at"
@@ -135,7 +136,7 @@ def ensure(
     at = to_ms(now)
     known = find(tx, number_id, contact_id)
     if known is not None:
-        if at - known.last_event_at >= _RECENT_MS:
+        if at - known.last_event_at >= RECENT_MS:
             tx.execute("UPDATE conversations SET last_event_at = ? WHERE id = ?", (at, known.id))
         return known
     opened = Conversation(
@@ -158,6 +159,13 @@ def ensure(
         )
     )
     return opened
+
+
+def move_up(tx: Transaction, at_by_id: Mapping[str, int]) -> None:
+    """Move conversations up among the recent ones, as `ensure` does for one."""
+    tx.many(
+        "UPDATE conversations SET last_event_at = ? WHERE id = ?", [(at, i) for i, at in at_by_id.items()]
+    )
 
 
 def heard(tx: Transaction, conversation: Conversation, said_at: datetime, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Idempotency keys: an answer is stored in the transaction that made it true, and given again for the same body."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 from waypost.domain.errors import InvalidRequest
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
-from waypost.store.transaction import Reading, Transaction
+from waypost.store.transaction import Reading, Transaction, in_powers_of_two
 
 
 class Claim(Struct, frozen=True):
@@ -38,6 +38,13 @@ class Once(Struct, frozen=True):
     now: datetime
 
 
+_KEEP = """
+INSERT INTO idempotency (tenant_id, key, request_digest, status, answer, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant_id, key) DO UPDATE SET request_digest = excluded.request_digest, status = excluded.status,
+  answer = excluded.answer, expires_at = excluded.expires_at
+"""
+
+
 def find(reading: Reading, claim: Claim, now: datetime) -> Answer | None:
     """Give the answer stored for this key, if any; another body under the same key is refused."""
     row = reading.one(
@@ -56,20 +63,36 @@ def find(reading: Reading, claim: Claim, now: datetime) -> Answer | None:
     return Answer(row[1], row[2], replayed=True)
 
 
+def known(reading: Reading, claims: Sequence[Claim]) -> set[tuple[str, str]]:
+    """Give which of these (tenant, key) have an answer stored, in few looks; `find` says what it is worth."""
+    found: set[tuple[str, str]] = set()
+    for some in in_powers_of_two(claims):
+        marks = ", ".join(["(?, ?)"] * len(some))
+        sql = f"SELECT tenant_id, key FROM idempotency WHERE (tenant_id, key) IN (VALUES {marks})"
+        found.update(reading.rows(sql, [value for claim in some for value in (claim.tenant_id, claim.key)]))
+    return found
+
+
 def keep(tx: Transaction, claim: Claim, answer: Answer) -> None:
     """Store `answer` in the running transaction; replaces one that has expired."""
-    tx.execute(
-        "INSERT INTO idempotency (tenant_id, key, request_digest, status, answer, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (tenant_id, key) DO UPDATE SET request_digest = excluded.request_digest,"
-        " status = excluded.status, answer = excluded.answer, expires_at = excluded.expires_at",
-        (
-            claim.tenant_id,
-            claim.key,
-            claim.request_digest,
-            answer.status,
-            answer.body,
-            to_ms(claim.expires_at),
-        ),
+    keep_all(tx, [(claim, answer)])
+
+
+def keep_all(tx: Transaction, answers: Sequence[tuple[Claim, Answer]]) -> None:
+    """Store many answers, each of a key of its own."""
+    tx.many(
+        _KEEP,
+        [
+            (
+                claim.tenant_id,
+                claim.key,
+                claim.request_digest,
+                answer.status,
+                answer.body,
+                to_ms(claim.expires_at),
+            )
+            for claim, answer in answers
+        ],
     )
 
 

@@ -6,11 +6,10 @@ That keeps a claim's cost independent of how much is queued for one person. Whoe
 
 from collections.abc import Collection, Sequence
 
-from waypost.store.transaction import Transaction
+from waypost.store.transaction import Transaction, in_powers_of_two
 
 # Far enough to sort behind everything; later than any allowed `not_before` (year 5138 in milliseconds).
 IN_LINE = 99_999_999_999_999
-_PAIRS_A_STATEMENT_MAX = 128
 
 
 def is_behind(
@@ -41,17 +40,14 @@ def promote_all(tx: Transaction, pairs: Collection[tuple[str, str]], now_ms: int
 
 def _waiting_pairs(tx: Transaction, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    start = 0
-    while start < len(pairs):
-        size = min(_PAIRS_A_STATEMENT_MAX, 1 << (len(pairs) - start).bit_length() - 1)
+    for some in in_powers_of_two(pairs, 128):
         rows = tx.rows(
-            f"SELECT column1, column2 FROM (VALUES {', '.join(['(?, ?)'] * size)}) AS pairs WHERE EXISTS"
+            f"SELECT column1, column2 FROM (VALUES {', '.join(['(?, ?)'] * len(some))}) AS pairs WHERE EXISTS"
             " (SELECT 1 FROM messages WHERE number_id = column1 AND contact_id = column2"
             " AND status IN ('accepted', 'held', 'retrying'))",
-            [value for pair in pairs[start : start + size] for value in pair],
+            [value for pair in some for value in pair],
         )
         found += [(row[0], row[1]) for row in rows]
-        start += size
     return found
 
 

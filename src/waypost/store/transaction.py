@@ -5,10 +5,10 @@ transaction and written with it: a change without its line cannot be committed b
 every operation in this room appends beside its change.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -19,6 +19,7 @@ from waypost.domain.times import to_ms
 from waypost.store.codec import Codec
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 _INSERT_LINE = """
@@ -26,9 +27,6 @@ INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version,
                      actor, reason, facts, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-# Every statement costs a hand-over of the interpreter's lock, so rows go together; in powers of two, so that the few
-# texts stay prepared.
-_ROWS_A_STATEMENT_MAX = 64
 
 
 @lru_cache(maxsize=256)
@@ -90,17 +88,16 @@ class Transaction(Reading):
         return self._connection.changes()
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement."""
+        """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement.
+
+        Every statement hands the interpreter's lock over, which costs more than most of them do.
+        """
         wanted = rows if isinstance(rows, list) else list(rows)
         if " VALUES (" not in sql and "\nVALUES (" not in sql:
             self._connection.executemany(sql, wanted)
             return
-        start = 0
-        while start < len(wanted):
-            size = min(_ROWS_A_STATEMENT_MAX, 1 << (len(wanted) - start).bit_length() - 1)
-            flat = [value for row in wanted[start : start + size] for value in row]
-            self._connection.execute(_of_rows(sql, size), flat)
-            start += size
+        for some in in_powers_of_two(wanted):
+            self._connection.execute(_of_rows(sql, len(some)), [value for row in some for value in row])
 
     def journal(self, line: Line) -> int:
         """Append `line`; gives its position."""
@@ -151,13 +148,18 @@ class Transaction(Reading):
             self._lines = []
 
 
-def rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
-    """Run `sql` for all keys, in chunks of a power of two so that prepared statements are used again."""
-    wanted = sorted(set(keys))
-    found: list[Row] = []
+def in_powers_of_two(items: Sequence[T], most: int = 64) -> Iterator[Sequence[T]]:
+    """Cut `items` into pieces whose sizes are powers of two, so that few texts of statements have to stay prepared."""
     start = 0
-    while start < len(wanted):
-        size = min(256, 1 << (len(wanted) - start).bit_length() - 1)
-        found += reading.rows(sql % ", ".join("?" * size), tuple(wanted[start : start + size]))
+    while start < len(items):
+        size = min(most, 1 << (len(items) - start).bit_length() - 1)
+        yield items[start : start + size]
         start += size
+
+
+def rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
+    """Run `sql` for all keys, many at once."""
+    found: list[Row] = []
+    for some in in_powers_of_two(sorted(set(keys)), 256):
+        found += reading.rows(sql % ", ".join("?" * len(some)), some)
     return found
