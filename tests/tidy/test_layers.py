@@ -37,7 +37,7 @@ DIALECTS = {"transports.cloud_api", "transports.linked"}
 OWNERS = {
     "apsw": ("store",),
     "sqlite3": ("store",),
-    "aiohttp": ("transports.cloud_api", "webhooks", "inbox", "app", "cli", "drills", "emulator"),
+    "aiohttp": ("transports.cloud_api", "transports.egress", "app", "cli", "drills", "emulator"),
     "starlette": ("web", "app", "emulator"),
     "uvicorn": ("app", "cli", "emulator"),
     "uvloop": ("app", "cli", "emulator"),
