@@ -37,6 +37,7 @@ class Parts:
     access_of: Any = None  # async (number_id) -> transports.base.Access
     transport: Any = None  # transports.base.Transport
     inbox: CallbackInbox | None = None
+    cloud: Any = None  # transports.cloud_api.management.Management
     numbers: Numbers | None = None
     templates: Templates | None = None
     template_sync: TemplateSync | None = None
