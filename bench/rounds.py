@@ -16,7 +16,7 @@ import apsw
 
 import machine
 import seeding
-from children import Child
+from children import HERE, Child
 from webhook_sink import FOUR
 
 CONNECTIONS = 64
@@ -45,14 +45,14 @@ class Found:
 
 
 class Gateway:
-    """A gateway as its users start it, `waypost serve`, on a database of its own."""
+    """The real gateway, on a database of its own."""
 
     def __init__(self, folder: Path, base_url: str, key: str) -> None:
         self._path = folder / "waypost.sqlite"
         self.port, self._key = _free_port(), key
         environment = {**os.environ, **seeding.settings(folder, base_url, self.port)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "waypost", "serve"], env=environment, cwd=folder, stdout=subprocess.DEVNULL
+            [sys.executable, str(HERE / "serving.py")], env=environment, cwd=folder, stdout=subprocess.DEVNULL
         )
         self.pid = self._process.pid
         self._reading: apsw.Connection | None = None
@@ -62,14 +62,14 @@ class Gateway:
         ends_at = time.monotonic() + 20
         while time.monotonic() < ends_at:
             if self._process.poll() is not None:
-                raise RuntimeError(f"waypost serve ended with {self._process.returncode}")
+                raise RuntimeError(f"the gateway ended with {self._process.returncode}")
             try:
                 if self.ask("GET", "/readyz")[0] == 200:
                     self._reading = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                     return
             except OSError:
                 time.sleep(0.05)
-        raise RuntimeError("waypost serve does not become ready")
+        raise RuntimeError("the gateway does not become ready")
 
     def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Ask the API; gives status and body."""

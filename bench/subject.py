@@ -1,7 +1,7 @@
 """What is measured, as a process of its own: a gateway put together for one figure.
 
 `accept durable` and `accept memory` take messages and never send them, on the real store and without one; `send
-memory` is the whole send path without a store. The real gateway is not made here: it is served by `waypost serve`.
+memory` is the whole send path without a store. The real gateway is served by `serving.py`.
 """
 
 import argparse
