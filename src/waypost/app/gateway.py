@@ -72,6 +72,7 @@ class Gateway:
             readiness=(self._why_not_ready,),
             transport=transport,
             access_of=access.access_of,
+            cloud=management,
             acceptor=Acceptor(store, preflight, engine.ids, clock, self.disk.check),
             inbox=CallbackInbox(store, clock, self.disk.check),
             numbers=Numbers(store, management, access, config.cloud_api, clock),
@@ -80,6 +81,7 @@ class Gateway:
             template_sync=sync,
             uploads=Uploads(store, media, access, files, engine.ids, clock),
             media_files=files,
+            egress=self._egress,
         )
         execution.told = self.parts.metrics.batch
         fetcher = MediaFetcher(
@@ -133,8 +135,9 @@ class Gateway:
         return None
 
     def drain(self) -> None:
-        """Say `not ready` from now on; what is under way goes on."""
+        """Say `not ready` from now on and end the streams; what is under way goes on."""
         self._draining = True
+        self.parts.bell.close()
 
     async def stop(self) -> None:
         """End the loops after their present step, let attempts end, give the lanes back, close."""

@@ -7,12 +7,16 @@ from waypost.web import callbacks
 from waypost.web.api import (
     contacts,
     conversations,
+    events,
+    golive,
     inbound,
     keys,
     media,
     messages,
     numbers,
     operations,
+    stuck,
+    subscribers,
     templates,
 )
 from waypost.web.openapi import document_routes
@@ -29,6 +33,10 @@ _NOUNS: tuple[tuple[Route, ...], ...] = (
     media.ROUTES,
     templates.ROUTES,
     numbers.ROUTES,
+    golive.ROUTES,
+    subscribers.ROUTES,
+    events.ROUTES,
+    stuck.ROUTES,
     keys.ROUTES,
     operations.ROUTES,
     callbacks.ROUTES,
