@@ -155,6 +155,12 @@ async def test_another_tenants_number_is_an_unknown_one(tmp_path: Path) -> None:
     assert await bench.events("inbound.") == []
 
 
+async def test_a_number_told_of_under_another_waba_is_an_unknown_one(tmp_path: Path) -> None:
+    bench = await new_bench(tmp_path)
+    await bench.receive(bench.messages(said("wamid.1")).replace(b'"200000000001"', b'"200000000009"'))
+    assert await _states(bench) == [("parked", "unknown_number: 100000000001 of WABA 200000000009")]
+
+
 async def test_only_what_is_parked_is_replayed_and_only_by_its_tenant(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
     await bench.receive(b"not json")
@@ -205,6 +211,20 @@ async def test_a_full_disk_while_reading_parks_nothing_and_reading_goes_on_after
     await bench.read()
     assert {state for state, _ in await _states(bench)} == {"read"}
     assert len(await bench.events("inbound.received")) == 20
+
+
+async def test_a_disk_with_room_for_parking_but_not_for_applying_parks_nothing(
+    tmp_path: Path,
+) -> None:
+    bench = await new_bench(tmp_path)
+    # Few bytes as they come, many rows once applied: parking would fit where applying does not.
+    await bench.take(bench.messages(*[said(f"wamid.{number}", "x") for number in range(700)]))
+    writer = bench.store.engine._writer
+    pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
+    writer.execute(f"PRAGMA max_page_count={pages + 60}")
+    with pytest.raises(Unavailable):
+        await bench.reader.step()
+    assert await _states(bench) == [("stored", None)]
 
 
 async def test_a_locked_database_while_reading_parks_nothing(tmp_path: Path) -> None:

@@ -111,6 +111,15 @@ async def test_what_is_not_known_here_is_kept_raw(tmp_path: Path) -> None:
     assert set(await bench.content(event)) == set(value)
 
 
+async def test_a_change_without_a_value_is_told_with_content_that_is_json(tmp_path: Path) -> None:
+    bench = await new_bench(tmp_path)
+    await bench.receive(
+        bench.ours('{"entry": [{"id": "102290129340398", "changes": [{"field": "quantum"}]}]}')
+    )
+    (event,) = await bench.events("callback.unsupported")
+    assert await bench.content(event) is None
+
+
 async def test_inbound_media_is_wanted_with_what_the_provider_says_of_it(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
     await bench.receive(bench.sample("document"))

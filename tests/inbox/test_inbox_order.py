@@ -179,6 +179,19 @@ async def test_a_new_message_under_the_new_number_may_overtake_the_change(tmp_pa
     assert len(await bench.rows("SELECT id FROM contacts WHERE merged_into IS NULL")) == 1
 
 
+async def test_a_change_that_makes_two_people_one_is_told_of_the_older_contact(tmp_path: Path) -> None:
+    bench = await new_bench(tmp_path)
+    await bench.receive(bench.messages(said("wamid.1", **{"from": "16505559999"})))
+    older = await _contact(bench, "phone", "+16505559999")
+    bench.clock.advance(1)
+    await bench.receive(bench.messages(said("wamid.2", from_user_id="US.OLD")))
+    await bench.receive(bench.sample("new_number"))
+    assert await bench.rows("SELECT DISTINCT contact_id FROM inbound") == [(older,)]
+    assert await _contact(bench, "bsuid", "US.NEW") == older
+    (event,) = [event for event in await bench.events("inbound.received") if event.facts["type"] == "system"]
+    assert event.contact_id == older
+
+
 async def test_a_preference_is_a_state_of_the_contact_with_its_own_version(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
     await bench.receive(bench.messages(said("wamid.1")), bench.sample("preference"))
