@@ -170,3 +170,15 @@ def test_a_cursor_from_before_a_restore_is_told_where_to_resume():
         journal.position_of("evt_t0_7", "t1", 5)
     assert told.value.code == "timeline_changed"
     assert "evt_t1_5" in (told.value.remedy or "")
+
+
+async def test_the_database_is_open_to_its_owner_alone(tmp_path):
+    store = new_store(tmp_path)
+    await store.write(single(note_one), 1)
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
+        name: "0o600" for name in ("w.sqlite", "w.sqlite-wal", "w.sqlite-shm", "w.sqlite.lock")
+    }
+
+
+def note_one(tx, item):
+    return tx.journal(line("gateway.started", item))

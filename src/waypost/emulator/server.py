@@ -102,7 +102,6 @@ class Emulator:
             ws="none",
             lifespan="off",
             log_level="critical",
-            date_header=False,
             server_header=False,
             access_log=False,
         )

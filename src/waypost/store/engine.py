@@ -84,6 +84,8 @@ class Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Let go when closed, or when nothing holds the engine any more.
         self._let_go = weakref.finalize(self, os.close, _lock(path))
+        # Made for this user alone; SQLite gives its WAL files the rights of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = self._connect()
         self._migrate(timeline)
         self.timeline = str(self._meta("timeline"))
