@@ -72,7 +72,7 @@ class CallbackInbox:
                 "The verify token is not this app's.",
                 code="handshake_refused",
                 field="hub.verify_token",
-                remedy="Enter the verify token that `waypost numbers` shows for the app.",
+                remedy="Enter at Meta the verify token that the app was added with.",
             )
         return challenge
 
