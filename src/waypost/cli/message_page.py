@@ -17,7 +17,7 @@ def show_message(screen: Screen, detail: Wire) -> None:
     """Print the answer of `GET /v1/messages/{id}`."""
     message, attempts, timeline = detail["message"], detail["attempts"], detail["timeline"]
     screen.line(f"{message['id']}  {message['status']}", STYLES.get(message["status"], ""))
-    screen.line(_chain(message, attempts))
+    screen.line(_chain(message, attempts, timeline))
     screen.line()
     screen.facts(
         {
@@ -39,11 +39,12 @@ def show_message(screen: Screen, detail: Wire) -> None:
     screen.line(_meaning(message))
 
 
-def _moments(message: Wire, attempts: list[Wire]) -> dict[str, str]:
-    """When each milestone was first reached, over all attempts."""
+def _moments(message: Wire, attempts: list[Wire], timeline: list[Wire]) -> dict[str, str]:
+    """When each milestone was first reached: by our clock where the journal has it, else by Meta's whole seconds."""
     reached = {"accepted": message["accepted_at"]}
     for name in _MILESTONES[1:]:
-        times = [each[f"{name}_at"] for each in attempts if each.get(f"{name}_at")]
+        times = [line["at"] for line in timeline if line["type"] == f"message.{name}"]
+        times = times or [each[f"{name}_at"] for each in attempts if each.get(f"{name}_at")]
         if times:
             reached[name] = min(times)
     status = message["status"]
@@ -52,8 +53,8 @@ def _moments(message: Wire, attempts: list[Wire]) -> dict[str, str]:
     return reached
 
 
-def _chain(message: Wire, attempts: list[Wire]) -> str:
-    reached = _moments(message, attempts)
+def _chain(message: Wire, attempts: list[Wire], timeline: list[Wire]) -> str:
+    reached = _moments(message, attempts, timeline)
     start = _time(reached["accepted"])
     parts = [f"accepted {reached['accepted']}"]
     parts += [f"{name} {_later(start, at)}" for name, at in reached.items() if name != "accepted"]
