@@ -14,6 +14,7 @@ from waypost.store.transaction import Reading, Transaction
 
 # A replay is meant for a consumer's gap; a whole history is what a new subscriber from the beginning is for.
 REPLAY_EVENTS_MAX = 10_000
+LAG_EVENTS_MAX = 10_000
 _SCANNED_MAX = 1_000_000
 _PAGE = 1000
 # The journal's times follow the wall clock, which may step back a little: look this much further on both sides.
@@ -73,16 +74,25 @@ def exceptions(
 
 
 def backlog(reading: Reading, found: subscribers.Subscriber) -> Backlog:
-    """Count what a subscriber has not been told yet; up to 100,000 events, for it is people who ask."""
+    """Count what a subscriber has not been told yet; up to `LAG_EVENTS_MAX`, for it is people who ask."""
+    behind = (found.tenant_id, found.position)
     sql = (
-        "SELECT count(*), min(at) FROM (SELECT at FROM journal WHERE tenant_id = ? AND position > ?"
-        " ORDER BY position LIMIT 100000) AS some"
+        "SELECT count(*) FROM (SELECT position FROM journal WHERE tenant_id = ? AND position > ?"
+        " ORDER BY position LIMIT ?) AS some"
     )
-    events, since = reading.one(sql, (found.tenant_id, found.position)) or (0, None)
+    events = (reading.one(sql, (*behind, LAG_EVENTS_MAX)) or (0,))[0]
+    first = reading.one(
+        "SELECT at FROM journal WHERE tenant_id = ? AND position > ? ORDER BY position LIMIT 1", behind
+    )
     sql = "SELECT state, count(*) FROM subscriber_exceptions WHERE subscriber_id = ? AND tenant_id = ? GROUP BY state"
     counts = {row[0]: row[1] for row in reading.rows(sql, (found.id, found.tenant_id))}
     waiting = counts.get("waiting", 0) + counts.get("replay", 0)
-    return Backlog(max(0, events - counts.get("told", 0)), since, waiting, counts.get("parked", 0))
+    return Backlog(
+        max(0, events - counts.get("told", 0)),
+        None if first is None else first[0],
+        waiting,
+        counts.get("parked", 0),
+    )
 
 
 def positions_between(

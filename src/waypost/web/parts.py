@@ -16,8 +16,10 @@ from waypost.numbers.media_files import MediaFiles
 from waypost.numbers.registry import Numbers
 from waypost.numbers.templates import TemplateBook, Templates, TemplateSync
 from waypost.store.database import Store
+from waypost.transports.egress import Egress
 from waypost.web.memory import KeyCache, UnderWay
 from waypost.web.metrics import Metrics
+from waypost.webhooks.bell import Bell
 
 # Says in a sentence why the gateway can't serve now, or None when this part can.
 Readiness = Callable[[], Awaitable[str | None]]
@@ -44,6 +46,8 @@ class Parts:
     template_book: TemplateBook | None = None
     uploads: Uploads | None = None
     media_files: MediaFiles | None = None
+    egress: Egress | None = None
+    bell: Bell = field(default_factory=Bell)
     metrics: Metrics = field(default_factory=Metrics)
     key_cache: KeyCache = field(default_factory=KeyCache)
     under_way: UnderWay = field(default_factory=UnderWay)
