@@ -27,10 +27,19 @@ _INNER_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
 # Globally routable by its range, yet answered by the host of an Azure machine itself.
 _HOST_LOCAL = frozenset({ipaddress.ip_address("168.63.129.16")})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Ranges that carry another address inside and lead there: 6to4, Teredo, IPv4-compatible, local NAT64, the 6to4 relay.
-_TUNNELS = tuple(
+# What `is_global` lets pass in Python 3.11 and leads inside all the same: tunnels that carry another address (6to4 and
+# its relay, Teredo, IPv4-compatible, local NAT64), IETF's own block (a cloud's metadata at 192.0.0.192), site-local.
+_INNER_RANGES = tuple(
     ipaddress.ip_network(each)
-    for each in ("2002::/16", "2001::/32", "::/96", "64:ff9b:1::/48", "192.88.99.0/24")
+    for each in (
+        "2002::/16",
+        "192.88.99.0/24",
+        "2001::/32",
+        "::/96",
+        "64:ff9b:1::/48",
+        "192.0.0.0/24",
+        "fec0::/10",
+    )
 )
 
 
@@ -64,7 +73,7 @@ def is_public(address: str) -> bool:
         if found in _NAT64:
             # A network without IPv4 reaches the IPv4 internet so: what counts is the address inside.
             return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
-    if any(found.version == tunnel.version and found in tunnel for tunnel in _TUNNELS):
+    if any(found.version == inner.version and found in inner for inner in _INNER_RANGES):
         return False
     return found.is_global and not found.is_multicast and not found.is_reserved and found not in _HOST_LOCAL
 
