@@ -18,6 +18,8 @@ from tests.support import (
 from waypost.domain.outcomes import Failed, Sent, Unknown
 from waypost.store import messages, pacing
 from waypost.store.engine import single
+from waypost.store.lines import lift_blocks
+from waypost.store.messages import ByHand, by_hand
 from waypost.store.receipts import ReceiptItem
 
 OK = Sent("auto")
@@ -93,9 +95,33 @@ async def test_an_unknown_reply_blocks_its_conversation_for_a_bounded_time(house
     assert await status_of(store, number, second) == "accepted"
 
     clock.advance(61)
+    await store.write(lift_blocks, clock.now())
     await settle(sender)
 
     assert await status_of(store, number, second) == "sent"
+
+
+async def test_what_settles_an_unknown_attempt_lets_its_conversation_go_on_at_once(house):
+    store, clock, number = house
+    sender = new_sender(store, ScriptedTransport(Unknown("cut"), OK), clock)
+    first = await accept_text(store, number, clock, rank=3)
+    second = await accept_text(store, number, clock, rank=3)
+    await settle(sender)
+    wish = ByHand(number.tenant_id, first, "settle_failed", "operator", "looked at the phone", clock.now())
+    await store.write(by_hand, wish)
+    await settle(sender)
+    assert await status_of(store, number, second) == "sent"
+
+
+async def test_an_otp_does_not_wait_for_what_became_of_an_offer(house):
+    store, clock, number = house
+    sender = new_sender(store, ScriptedTransport(Unknown("cut"), OK), clock)
+    await accept_text(store, number, clock, rank=3)
+    await settle(sender)
+    code = await accept_text(store, number, clock, rank=0)
+    reply = await accept_text(store, number, clock, rank=1)
+    await settle(sender)
+    assert [await status_of(store, number, i) for i in (code, reply)] == ["sent", "accepted"]
 
 
 async def test_a_message_scheduled_for_later_waits_and_does_not_block_todays(house):

@@ -2,7 +2,7 @@
 
 from waypost.domain.ports import Clock
 from waypost.domain.times import to_ms
-from waypost.store import idempotency, pacing, receipts, sweeps
+from waypost.store import idempotency, lines, pacing, receipts, sweeps
 from waypost.store.database import Store
 from waypost.store.outcomes import Recovery, recover
 
@@ -22,6 +22,8 @@ class Sweeper:
         moved = await self._store.write(recover, Recovery(now, all_in_flight=False))
         for sweep in (sweeps.expire, sweeps.settle_unknown, sweeps.tell_overdue):
             moved += await self._store.write(sweep, now)
+        # Not counted: a line held back by a second unknown attempt goes back, and would make this spin.
+        await self._store.write(lines.lift_blocks, now)
         if to_ms(now) >= self._purge_at_ms:
             await self._store.write(idempotency.purge, now)
             await self._store.write(receipts.purge_parked, now)

@@ -16,7 +16,7 @@ from waypost.domain.classes import CLASSES, RANKS
 from waypost.domain.decisions import Allow, Decision, Facts, Hold, Refuse
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
-from waypost.store.lines import IN_LINE, is_behind, promote
+from waypost.store.lines import IN_LINE, block_ms, is_behind, promote
 from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two, rows_in
 
 
@@ -226,9 +226,8 @@ def _consider(tx: Transaction, request: ClaimRequest, row: Row, writes: _Writes)
     if is_behind(tx, *pair, row[5], row[11], message_id) if is_stale else row[18]:
         _postpone(tx, message_id, IN_LINE)
         return None
-    blocked_until = _blocked_until(tx, *pair, now) if is_stale or row[19] else None
-    if blocked_until is not None:
-        _postpone(tx, message_id, blocked_until)
+    if (is_stale or row[19]) and _is_blocked(tx, *pair, row[5], now):
+        _postpone(tx, message_id, IN_LINE)
         return None
     decision = request.decide(_facts(tx, request.number_id, row, now))
     match decision:
@@ -297,20 +296,17 @@ def _facts(tx: Transaction, number_id: str, row: Row, now: int) -> Facts:
     return Facts(RANKS[row[5]], row[4], row[8], assignee, window, row[12], now)
 
 
-def _blocked_until(tx: Transaction, number_id: str, contact_id: str, now: int) -> int | None:
-    """Tell until when an attempt in flight or unknown blocks the conversation; `IN_LINE`: until it is settled."""
-    until: int | None = None
-    for status, since, rank in tx.rows(
+def _is_blocked(tx: Transaction, number_id: str, contact_id: str, rank: int, now: int) -> bool:
+    """Tell whether an attempt in flight or unknown blocks the conversation for a class. What settles the attempt
+    promotes the line; `lines.lift_blocks` does when the bound of its class has run out."""
+    for status, since, blocking_rank in tx.rows(
         "SELECT status, unknown_since, rank FROM messages WHERE number_id = ? AND contact_id = ?"
         " AND status IN ('sending', 'unknown')",
         (number_id, contact_id),
     ):
-        if status == "sending":
-            return IN_LINE
-        lifted = since + CLASSES[RANKS[rank]].unknown_block_seconds * 1000
-        if lifted > now:
-            until = max(until or 0, lifted)
-    return until
+        if status == "sending" or since + block_ms(blocking_rank, rank) > now:
+            return True
+    return False
 
 
 def _turn_away(tx: Transaction, request: ClaimRequest, row: Row, decision: Hold | Refuse) -> None:

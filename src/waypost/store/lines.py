@@ -5,7 +5,11 @@ That keeps a claim's cost independent of how much is queued for one person. Whoe
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
+from waypost.domain.classes import CLASSES, RANKS
+from waypost.domain.times import to_ms
+from waypost.store.engine import single
 from waypost.store.transaction import Transaction, in_powers_of_two
 
 # Far enough to sort behind everything; later than any allowed `not_before` (year 5138 in milliseconds).
@@ -64,3 +68,36 @@ def _promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> b
             promoted = True
             tx.wake(number_id)
     return promoted
+
+
+def block_ms(blocking_rank: int, rank: int) -> int:
+    """Give how long an unknown attempt of one class holds back a message of another, in milliseconds: the shorter of
+    what the two bear, so that a code to log in with never waits for what became of an offer."""
+    blocking, waiting = CLASSES[RANKS[blocking_rank]], CLASSES[RANKS[rank]]
+    return min(blocking.unknown_block_seconds, waiting.unknown_block_seconds) * 1000
+
+
+_HELD_BACK = """
+SELECT u.number_id, u.contact_id, u.rank, w.rank, u.unknown_since FROM messages u
+JOIN messages w ON w.number_id = u.number_id AND w.contact_id = u.contact_id
+  AND w.status IN ('accepted', 'held', 'retrying') AND w.due_at = ?
+WHERE u.status = 'unknown' AND u.unknown_since <= ?
+  AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.number_id = w.number_id AND e.contact_id = w.contact_id
+    AND e.rank = w.rank AND e.status IN ('accepted', 'held', 'retrying')
+    AND (e.not_before, e.id) < (w.not_before, w.id))
+ORDER BY u.unknown_since LIMIT 500
+"""
+
+
+@single
+def lift_blocks(tx: Transaction, now: datetime) -> int:
+    """Let the lines move up that an unknown attempt has held back as long as it may; gives how many."""
+    now_ms = to_ms(now)
+    shortest = min(rule.unknown_block_seconds for rule in CLASSES.values() if rule.unknown_block_seconds)
+    lifted = 0
+    for number_id, contact_id, blocking, waiting, since in tx.rows(
+        _HELD_BACK, (IN_LINE, now_ms - shortest * 1000)
+    ):
+        if since + block_ms(blocking, waiting) <= now_ms:
+            lifted += _promote(tx, number_id, contact_id, now_ms)
+    return lifted
