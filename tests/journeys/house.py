@@ -88,7 +88,7 @@ class House:
         found: list[Event] = []
 
         async def there() -> bool:
-            found[:] = [event for event in self.sink.of(kind) if _fits(event["data"], facts)]
+            found[:] = [event for event in self.sink.of(kind) if _fits(event, facts)]
             return bool(found)
 
         await until(there, seconds_max, f"the subscriber hears {kind} {facts}")
@@ -115,9 +115,7 @@ class House:
 
 
 def _fits(named: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all(
-        named.get(key) == value or named.get("facts", {}).get(key) == value for key, value in wanted.items()
-    )
+    return all(value in (named.get(key), named["data"].get(key)) for key, value in wanted.items())
 
 
 @contextlib.asynccontextmanager

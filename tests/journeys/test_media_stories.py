@@ -41,8 +41,8 @@ async def test_what_a_customer_photographs_is_fetched_at_once_and_served_to_key_
         person, type="image", image={"content_base64": base64.b64encode(photo).decode(), "caption": "look"}
     )
     event = await house.told("inbound.received", provider_message_id=said.wamid)
-    stored = await house.told("media.stored", contact_id=event["data"]["contact_id"])
-    media_id = stored["data"]["aggregate_id"]
+    stored = await house.told("media.stored", contact_id=event["contact_id"])
+    media_id = stored["aggregate_id"]
     reply = await house.api.call("GET", f"/v1/media/{media_id}/content")
     assert reply.ok(200) == photo
     assert reply.headers["Content-Disposition"].startswith("attachment")

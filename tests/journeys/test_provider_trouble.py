@@ -72,7 +72,7 @@ async def test_a_number_whose_token_expired_stops_and_goes_on_once_it_is_rotated
     with house.trouble(kind="error", code=190, phone_number_id=number["phone_number_id"]):
         first = await house.send(house.person(), **{"from": number["id"]})
         event = await house.told("number.stopped", aggregate_id=number["id"])
-        assert event["data"]["reason"] == "190"
+        assert event["reason"] == "190"
         second = await house.send(house.person(), **{"from": number["id"]})
         shown = await house.api.get(f"/v1/numbers/{number['id']}")
         assert shown["state"] == "stopped"

@@ -32,8 +32,8 @@ async def test_a_text_is_accepted_sent_delivered_and_read_with_its_times(house: 
 async def test_a_subscriber_hears_a_message_step_by_step(house: House) -> None:
     message_id = await house.send(house.person(), metadata={"order": "A-1"})
     await house.told("message.read", aggregate_id=message_id)
-    mine = [event for event in house.sink.firsts.values() if event["data"].get("aggregate_id") == message_id]
-    assert [event["data"]["version"] for event in mine] == list(range(1, len(mine) + 1))
+    mine = [event for event in house.sink.firsts.values() if event.get("aggregate_id") == message_id]
+    assert [event["version"] for event in mine] == list(range(1, len(mine) + 1))
     assert not house.sink.bad
 
 
@@ -90,7 +90,7 @@ async def test_a_message_not_on_the_phone_in_time_is_told_as_overdue(house: Hous
     house.phone(person).behaviour.online = False
     message_id = await house.send(person, deliver_by=_soon(1))
     event = await house.told("message.overdue", aggregate_id=message_id)
-    assert event["data"]["reason"] == "sent"
+    assert event["reason"] == "sent"
 
 
 TEMPLATE = {"name": "order_update", "language": {"code": "en_US"}}

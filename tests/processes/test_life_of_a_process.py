@@ -32,7 +32,7 @@ async def test_a_request_under_way_at_sigterm_gets_its_answer(tmp_path: Path) ->
         person = house.person()
         said = house.say(person, type="text", text="read me")
         event = await house.told("inbound.received", provider_message_id=said.wamid)
-        body = {"message_id": event["data"]["aggregate_id"], "typing": True}
+        body = {"message_id": event["aggregate_id"], "typing": True}
         with house.trouble(kind="latency", seconds=1.0) as slow:
             asked = asyncio.create_task(house.api.call("POST", "/v1/messages:mark-read", body))
             await until(lambda: _struck(slow), 5, "the provider was asked")
