@@ -29,6 +29,7 @@ class ThreadedExecution:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._queued = 0
+        self._untold: list[Committed] = []
         self.told: Callable[[int, float], None] = lambda rows, seconds: (
             None
         )  # of each commit: its size and time
@@ -55,7 +56,7 @@ class ThreadedExecution:
         self._queued += 1
         self._queue.put((write, future))
         # A caller that goes away does not take its write back: it is committed, or fails, all the same.
-        return await asyncio.shield(future)
+        return await future
 
     async def read(self, query: Callable[[Reading], R]) -> R:
         """Run `query` on a reading thread."""
@@ -90,11 +91,12 @@ class ThreadedExecution:
     def _answer(self, batch: Sequence[_Queued], commits: Sequence[Committed], seconds: float) -> None:
         self._queued -= len(batch)
         self.told(len(batch), seconds)
-        untold = commits
+        self._untold += commits
         for _, future in batch:
+            # Callers that went away leave the word of their commit to the next one who listens.
             if not future.done():
-                future.set_result(untold)
-                untold = ()
+                future.set_result(self._untold)
+                self._untold = []
 
     async def close(self) -> None:
         """Commit what is queued, then stop the threads."""
