@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from waypost.config import Config, find_file, load
 
 _PAGE = 200
 _RECONNECT_SECONDS_MAX = 15.0
+# The gateway's stream says that it is alive every 15 s: three missed beats are a dead line.
+_SILENCE_SECONDS_MAX = 46.0
 Wire = dict[str, Any]
 
 
@@ -65,7 +67,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One server-sent event: its id and its decoded payload."""
+    """One server-sent event: its id and its decoded payload, empty for a sign of life."""
 
     id: str
     event: Wire
@@ -126,25 +128,31 @@ class Api:
                 break
         return found
 
-    async def follow(self, path: str, after: str | None) -> AsyncIterator[Told]:
+    async def follow(self, path: str, after: str | None, kinds: Sequence[str] = ()) -> AsyncIterator[Told]:
         """Follow server-sent events, coming back after every break right behind the last one seen."""
-        query = {} if after is None else {"after": after}
-        failures = 0
+        last = after
+        connected, failures = False, 0
         while True:
+            query = [("kinds", each) for each in kinds] + ([("after", last)] if last else [])
             try:
                 async for told in self._stream(path, query):
-                    failures = 0
-                    if told.id:
-                        query = {"after": told.id}
-                    yield told
+                    connected, failures = True, 0
+                    last = told.id or last
+                    if told.event:
+                        yield told
             except (aiohttp.ClientError, TimeoutError) as error:
-                if not failures and not query:
+                if not connected:
                     raise self._unreachable() from error
+            except Refused as error:
+                # A gateway that restarts is not ready for a moment.
+                if not connected or error.status not in (429, 502, 503):
+                    raise
             failures += 1
             await asyncio.sleep(min(_RECONNECT_SECONDS_MAX, 0.25 * 2 ** min(failures, 8)))
 
-    async def _stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Told]:
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=None)
+    async def _stream(self, path: str, query: Sequence[tuple[str, str]]) -> AsyncIterator[Told]:
+        """Give each event of one connection, and an empty one for an id that comes alone."""
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_SECONDS_MAX)
         asked = self._http.get(
             self._base + path, params=query, timeout=limit, headers={"Accept": "text/event-stream"}
         )
@@ -154,14 +162,14 @@ class Api:
                     answer.status, _decoded(answer.headers.get("Content-Type", ""), await answer.read())
                 )
             event_id, payload = "", ""
-            async for line in answer.content:
-                name, _, value = line.decode().rstrip("\r\n").partition(":")
+            async for line in _lines(answer.content):
+                name, _, value = line.partition(":")
                 if name == "id":
                     event_id = value.strip()
                 elif name == "data":
                     payload += value.removeprefix(" ")
-                elif not name and not value and payload:
-                    yield Told(event_id, json.loads(payload))
+                elif not line and (payload or event_id):
+                    yield Told(event_id, json.loads(payload) if payload else {})
                     payload = ""
 
     def _unreachable(self) -> Unreachable:
@@ -177,6 +185,15 @@ def _decoded(content_type: str, content: bytes) -> Any:
     return content.decode(errors="replace") or None
 
 
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[str]:
+    """Split a stream into lines of any length: one event may be as large as a message."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode().rstrip("\r")
+
+
 @contextlib.asynccontextmanager
 async def reach(place: Place) -> AsyncIterator[Api]:
     """Give a way to ask the gateway of this place."""
@@ -190,9 +207,11 @@ async def reach(place: Place) -> AsyncIterator[Api]:
     async with contextlib.AsyncExitStack() as stack:
         running = path.exists() and await _answers(path)
         if not running:
-            # Imported late: a whole gateway is only needed when none runs.
+            # Imported late: a whole gateway is only needed when none runs. Its log would only stand in the way.
             from waypost.app.local import local_api
+            from waypost.app.logs import set_up
 
+            set_up(replace(config.log, level="error"))
             await stack.enter_async_context(local_api(config))
         name = stack.enter_context(short_name(path))
         http = await stack.enter_async_context(_session(name, {}))

@@ -13,7 +13,6 @@ from waypost.cli.api import Wire
 from waypost.cli.command import Desk, command
 from waypost.cli.screen import BAD, GOOD
 from waypost.store.subscribers import SigningKey
-from waypost.webhooks.filters import Filter, check
 from waypost.webhooks.signing import given_secret, new_secret, shown_secret, signed_headers
 
 _ANSWER_SECONDS_MAX = 15
@@ -42,12 +41,12 @@ async def listen(
         typer.Option("--secret", help="Sign with this secret; else a new one is made and printed."),
     ] = None,
     after: Annotated[str | None, typer.Option("--after", help="From behind this event on, `evt_…`.")] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many.")] = None,
 ) -> None:
     """Forward events to your endpoint as they happen, each with its answer; Ctrl-C ends it. No retries."""
     if not forward_to.startswith(("http://", "https://")):
         raise typer.BadParameter("give an http or https URL", param_hint="--forward-to")
     signing = new_secret("v1", SystemRandomness()) if secret is None else given_secret(secret)
-    wanted = Filter(check(kinds or (), "--kind"))
     api = await desk.api()
     desk.screen.note(f"Signing secret: {shown_secret(signing)}", "")
     desk.screen.note(f"Forwarding to {forward_to}; Ctrl-C ends it.")
@@ -56,10 +55,10 @@ async def listen(
     key = SigningKey(f"sec_{secrets.token_hex(8)}", "v1", signing.secret, None)
     limit = aiohttp.ClientTimeout(total=_ANSWER_SECONDS_MAX)
     async with aiohttp.ClientSession(timeout=limit) as http:
-        async for told in api.follow("/v1/events/stream", after):
-            if not wanted.wants(str(told.event["type"])):
-                continue
+        async for told in api.follow("/v1/events/stream", after, kinds or ()):
             await _forward(desk, http, forward_to, told.event, key)
+            if count is not None and (count := count - 1) == 0:
+                break
 
 
 async def _forward(desk: Desk, http: aiohttp.ClientSession, url: str, event: Wire, key: SigningKey) -> None:

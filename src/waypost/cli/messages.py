@@ -83,21 +83,23 @@ async def tail(
         bool, typer.Option("--all", help="Every kind of event, not messages alone.")
     ] = False,
     after: Annotated[str | None, typer.Option("--after", help="From behind this event on, `evt_…`.")] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many.")] = None,
 ) -> None:
     """Follow what happens to messages, as it happens; Ctrl-C ends it."""
     api = await desk.api()
     if not api.running:
         desk.screen.note("No gateway is serving here: nothing will move until `waypost serve` runs.")
-    async for told in api.follow("/v1/events/stream", after):
+    kinds = () if everything else ("message.*", "inbound.*")
+    async for told in api.follow("/v1/events/stream", after, kinds):
         event = told.event
         if number_id is not None and event.get("number_id") != number_id:
-            continue
-        if not everything and not str(event.get("type")).startswith(("message.", "inbound.")):
             continue
         if desk.screen.as_json:
             desk.screen.document(event, compact=True)
         else:
             _print_event(desk, event)
+        if count is not None and (count := count - 1) == 0:
+            break
 
 
 def _print_event(desk: Desk, event: Wire) -> None:

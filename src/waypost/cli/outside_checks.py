@@ -99,7 +99,7 @@ async def endpoints(http: aiohttp.ClientSession, subscribers: Sequence[Wire]) ->
         parts = urlsplit(one["url"])
         name = f"{one['id']} ({one['label'] or parts.hostname})"
         if one["state"] != "active":
-            why = one.get("state_reason") or "no reason told"
+            why = one["state_reason"] or "no reason told"
             remedy = f"waypost subscribers resume {one['id']}"
             yield Finding("warn", "subscribers", f"{name} is {one['state']}: {why}", remedy)
             continue
@@ -112,8 +112,10 @@ async def endpoints(http: aiohttp.ClientSession, subscribers: Sequence[Wire]) ->
                 "fail", "subscribers", told, "start it, or mend its address; its events wait meanwhile"
             )
             continue
-        if one.get("failing_since"):
-            told = f"{name} answers a knock ({status}), yet webhooks fail since {one['failing_since']}"
+        if one["health"]["failing_since"]:
+            told = (
+                f"{name} answers a knock ({status}), yet webhooks fail since {one['health']['failing_since']}"
+            )
             yield Finding("warn", "subscribers", told, f"waypost subscribers test {one['id']}")
         else:
             yield Finding("ok", "subscribers", f"{name} answers a knock ({status})")

@@ -74,8 +74,8 @@ class Screen:
         """Print a line that begins with a coloured word."""
         if self.as_json:
             return
-        whole = Text(f"{mark:<5}", style=STYLES.get(mark, ""))
-        whole.append(clean(text), style="")
+        whole = Text()
+        whole.append(f"{mark:<5}", style=STYLES.get(mark, "")).append(clean(text))
         self._out.print(whole, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
@@ -105,8 +105,8 @@ class Screen:
         shown = {name: cell(value) for name, value in values.items() if cell(value)}
         width = max((len(name) for name in shown), default=0) + 2
         for name, value in shown.items():
-            whole = Text(f"{name:<{width}}", style=DIM)
-            whole.append(value, style=STYLES.get(value, ""))
+            whole = Text()
+            whole.append(f"{name:<{width}}", style=DIM).append(value, style=STYLES.get(value, ""))
             self._out.print(whole, soft_wrap=True)
 
     def problem(self, text: str, *, code: str, field: str | None = None, remedy: str | None = None) -> None:

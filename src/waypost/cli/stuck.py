@@ -131,7 +131,7 @@ def _print(desk: Desk, title: str, columns: tuple[str, ...], rows: list[list[obj
     "settle",
     "waypost stuck settle msg_… --action resend --reason 'Meta confirmed the outage'",
     "waypost stuck settle cal_… --action replay --reason 'the number is added now'",
-    "waypost stuck settle evt_… --action replay --subscriber sub_… --reason 'their fix is out'",
+    "waypost stuck settle evt_… --action retry --subscriber sub_… --reason 'their fix is out'",
     "waypost stuck settle num_… --action resume --reason 'token replaced'",
 )
 async def settle(
@@ -156,6 +156,8 @@ async def settle(
         desk.screen.document(done)
     state = (done or {}).get("status") or (done or {}).get("state") or "done"
     desk.screen.line(f"{item_id}: {action}, now {state}")
+    if body is None:
+        desk.screen.note("The journal names you and the time; this sort of change keeps no reason.")
 
 
 async def _route(
@@ -181,7 +183,7 @@ async def _route(
         case "evt", "replay" | "retry":
             if subscriber_id is None:
                 raise typer.BadParameter("tell whom? an event is parked at a subscriber: --subscriber sub_…")
-            return f"/v1/subscribers/{subscriber_id}:replay", {"event_ids": [item_id]}
+            return f"/v1/subscribers/{subscriber_id}/events/{item_id}:retry", None
         case ("num", "resume" | "retry") | ("sub", "resume" | "retry"):
             plural = "numbers" if noun == "num" else "subscribers"
             return f"/v1/{plural}/{item_id}:resume", because(reason)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from waypost.cli.api import Wire
-from waypost.cli.command import Desk, Limit, Reason, command, group
+from waypost.cli.command import FAILED, Desk, Limit, Reason, command, group
 from waypost.cli.numbers import because
 
 app = group(
@@ -22,13 +22,22 @@ def _show(desk: Desk, found: Wire) -> None:
     if desk.screen.as_json:
         desk.screen.document(found)
         return
-    hidden = {"secret", "public_key", "secrets"}
-    desk.screen.facts({name.replace("_", " "): value for name, value in found.items() if name not in hidden})
-    for each in found.get("secrets") or []:
-        until = f", signs until {each['valid_until']}" if each.get("valid_until") else ""
-        desk.screen.line(f"secret {each['id']} ({each['scheme']}, made {each['created_at']}{until})")
-    if found.get("public_key"):
-        desk.screen.line(f"public key  {found['public_key']}")
+    why = f" ({found['state_reason']})" if found["state_reason"] else ""
+    health = found["health"]
+    desk.screen.facts(
+        {
+            "id": found["id"], "label": found["label"], "url": found["url"], "state": found["state"] + why,
+            "kinds": " ".join(found["kinds"]) or "all", "events in one POST": found["batch_events_max"],
+            "last success": health["last_success_at"], "failing since": health["failing_since"],
+            "failures in a row": health["failures"], "next try": health["next_try_at"],
+            "not told yet": f"{health['lag_events']} events, the oldest {health['lag_seconds']:.0f} s old",
+            "waiting": health["waiting_events"], "parked": health["parked_events"], "added": found["created_at"],
+        }
+    )  # fmt: skip
+    for each in found["secrets"]:
+        until = f", signs until {each['valid_until']}" if each["valid_until"] else ""
+        shown = f"  {each['public_key']}" if each["public_key"] else ""
+        desk.screen.line(f"secret {each['id']} ({each['scheme']}, made {each['created_at']}{until}){shown}")
     if found.get("secret"):
         desk.screen.note("The signing secret, shown only now:")
         desk.screen.line(str(found["secret"]))
@@ -43,17 +52,21 @@ def _show(desk: Desk, found: Wire) -> None:
 async def add(
     desk: Desk,
     url: Annotated[str, typer.Argument(help="Where events are POSTed.")],
-    label: Annotated[str, typer.Option("--label", help="Your name for it.")] = "",
+    label: Annotated[str | None, typer.Option("--label", help="Your name for it.")] = None,
     kinds: Kinds = None,
     batch: Annotated[int, typer.Option("--batch", min=1, max=100, help="Most events in one POST.")] = 1,
     scheme: Annotated[
         str | None, typer.Option("--scheme", help="v1 (HMAC, the default) or v1a (Ed25519).")
     ] = None,
+    beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="All events ever, oldest first.")
+    ] = False,
 ) -> None:
     """Add a subscriber; its signing secret is printed this once."""
-    body: dict[str, Any] = {"url": url, "label": label, "kinds": kinds or [], "batch_events_max": batch}
-    if scheme is not None:
-        body["scheme"] = scheme
+    body: dict[str, Any] = {"url": url, "kinds": kinds or [], "batch_events_max": batch}
+    for name, value in (("label", label), ("scheme", scheme), ("start", "beginning" if beginning else None)):
+        if value is not None:
+            body[name] = value
     _show(desk, await (await desk.api()).post("/v1/subscribers", body))
 
 
@@ -66,12 +79,15 @@ async def listing(desk: Desk, limit: Limit = 50) -> None:
         return
     rows = [
         [
-            each["id"], each["label"], each["url"], each["state"], each.get("state_reason"),
-            each.get("failing_since"), each.get("last_success_at"), " ".join(each["kinds"]) or "all",
+            each["id"], each["label"], each["url"], each["state"], each["state_reason"],
+            each["health"]["failing_since"], each["health"]["last_success_at"],
+            each["health"]["parked_events"] or None, " ".join(each["kinds"]) or "all",
         ]
         for each in found
     ]  # fmt: skip
-    desk.screen.table(("id", "label", "url", "state", "why", "failing since", "last success", "kinds"), rows)
+    desk.screen.table(
+        ("id", "label", "url", "state", "why", "failing since", "last success", "parked", "kinds"), rows
+    )
 
 
 @command(app, "show", "waypost subscribers show sub_…")
@@ -103,7 +119,7 @@ async def rotate(
 ) -> None:
     """Make a new signing secret, printed this once; the old one signs as well during the overlap."""
     body = {} if overlap_hours is None else {"overlap_hours": overlap_hours}
-    _show(desk, await (await desk.api()).post(f"/v1/subscribers/{subscriber_id}:rotate-secret", body))
+    _show(desk, await (await desk.api()).post(f"/v1/subscribers/{subscriber_id}:rotate", body))
 
 
 @command(app, "test", "waypost subscribers test sub_…")
@@ -112,8 +128,13 @@ async def test(desk: Desk, subscriber_id: SubscriberId) -> int | None:
     found = await (await desk.api()).post(f"/v1/subscribers/{subscriber_id}:test")
     if desk.screen.as_json:
         desk.screen.document(found)
-    desk.screen.facts({name.replace("_", " "): value for name, value in found.items()})
-    return None
+    answer = (
+        f"answered {found['status']}" if found["status"] is not None else f"did not answer: {found['fault']}"
+    )
+    desk.screen.marked("ok" if found["told"] else "fail", f"it {answer}, after {found['took_seconds']:.2f} s")
+    if found["said"]:
+        desk.screen.line(f"      {found['said']}")
+    return None if found["told"] else FAILED
 
 
 @command(
@@ -137,7 +158,7 @@ async def replay(
     found = await (await desk.api()).post(f"/v1/subscribers/{subscriber_id}:replay", body)
     if desk.screen.as_json:
         desk.screen.document(found)
-    desk.screen.facts({name.replace("_", " "): value for name, value in (found or {}).items()})
+    desk.screen.line(f"{found['replayed']} are told again; {found['pending']} were still to be told anyway")
 
 
 @command(app, "remove", "waypost subscribers remove sub_… --yes")

@@ -13,10 +13,12 @@ from waypost.web.routing import Ask, Route
 _TAG = "operations"
 Time = Annotated[str, Meta(description="RFC 3339, UTC.")]
 Settle = Annotated[
-    list[Literal["resend", "fail", "release", "cancel", "replay", "resume"]],
+    list[Literal["resend", "fail", "release", "cancel", "replay", "retry", "resume"]],
     Meta(description="What may be done about it."),
 ]
-_SETTLE: dict[str, tuple[Literal["resend", "fail", "release", "cancel", "replay", "resume"], ...]] = {
+_SETTLE: dict[
+    str, tuple[Literal["resend", "fail", "release", "cancel", "replay", "retry", "resume"], ...]
+] = {
     "held": ("release", "cancel"),
     "retrying": ("fail", "cancel"),
     "unknown": ("resend", "fail"),
@@ -67,7 +69,7 @@ class ParkedCallbackShown(Struct, frozen=True):
 
 
 class ParkedEventShown(Struct, frozen=True):
-    """An event a subscriber would not take. Settle: `POST /v1/subscribers/{subscriber_id}:replay` with its id."""
+    """An event a subscriber would not take. Settle: `POST /v1/subscribers/{id}/events/{event_id}:retry`."""
 
     event_id: str
     type: str
@@ -156,7 +158,7 @@ def _event(parked: stuck.ParkedEvent) -> ParkedEventShown:
         parked.tries,
         rfc3339(parked.first_failed_at),
         parked.fault,
-        ["replay"],
+        ["retry"],
     )
 
 
