@@ -15,7 +15,7 @@ from waypost.domain.outcomes import Failed
 from waypost.domain.statuses import Evidence, Status, after
 from waypost.domain.times import from_ms
 from waypost.store.lines import promote_all
-from waypost.store.transaction import Line, Transaction, rows_in
+from waypost.store.transaction import Line, Row, Transaction, rows_in
 
 encode_json = msgspec.json.encode
 ReceiptStatus = Literal["sent", "delivered", "read", "played", "failed"]
@@ -40,6 +40,7 @@ class AttemptState(Struct):
     failed_at: int | None
     pricing: bytes | None
     changed: bool = False
+    has_stored_provider_id: bool = False
 
 
 class MessageState(Struct):
@@ -84,6 +85,7 @@ class Bench:
     def _keep(self, attempt: AttemptState) -> None:
         self.attempts[attempt.id] = attempt
         if attempt.provider_message_id is not None:
+            attempt.has_stored_provider_id = True
             self.by_provider_id[attempt.provider_message_id] = attempt
 
     def move(
@@ -169,24 +171,15 @@ class Bench:
 
     def save(self, now_ms: int) -> None:
         """Write back what changed and let the lines behind move up."""
+        changed = [attempt for attempt in self.attempts.values() if attempt.changed]
+        self.tx.many(_SAVE_ATTEMPT, [_attempt_row(attempt) for attempt in changed])
+        # Apart, because its index is random in time: rewriting an id already there would dirty a page per receipt.
         self.tx.many(
-            _SAVE_ATTEMPT,
+            _SAVE_PROVIDER_ID,
             [
-                (
-                    a.state,
-                    a.answered_at,
-                    a.provider_message_id,
-                    a.failure,
-                    a.sent_at,
-                    a.delivered_at,
-                    a.read_at,
-                    a.played_at,
-                    a.failed_at,
-                    a.pricing,
-                    a.id,
-                )
-                for a in self.attempts.values()
-                if a.changed
+                (a.provider_message_id, a.id)
+                for a in changed
+                if a.provider_message_id is not None and not a.has_stored_provider_id
             ],
         )
         self.tx.many(
@@ -211,13 +204,29 @@ _LOAD_MESSAGES = (
     " expires_at, unknown_since, failure, version, recipient_kind FROM messages WHERE id IN (%s)"
 )
 _SAVE_ATTEMPT = (
-    "UPDATE attempts SET state = ?, answered_at = ?, provider_message_id = ?, failure = ?, sent_at = ?,"
-    " delivered_at = ?, read_at = ?, played_at = ?, failed_at = ?, pricing = ? WHERE id = ?"
+    "UPDATE attempts SET state = ?, answered_at = ?, failure = ?, sent_at = ?, delivered_at = ?, read_at = ?,"
+    " played_at = ?, failed_at = ?, pricing = ? WHERE id = ?"
 )
+_SAVE_PROVIDER_ID = "UPDATE attempts SET provider_message_id = ? WHERE id = ?"
 _SAVE_MESSAGE = (
     "UPDATE messages SET status = ?, reason = ?, due_at = ?, unknown_since = ?, failure = ?, version = ?,"
     " changed_at = ? WHERE id = ?"
 )
+
+
+def _attempt_row(attempt: AttemptState) -> Row:
+    return (
+        attempt.state,
+        attempt.answered_at,
+        attempt.failure,
+        attempt.sent_at,
+        attempt.delivered_at,
+        attempt.read_at,
+        attempt.played_at,
+        attempt.failed_at,
+        attempt.pricing,
+        attempt.id,
+    )
 
 
 def failure_bytes(failure: Failed) -> bytes:
