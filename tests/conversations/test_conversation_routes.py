@@ -10,6 +10,7 @@ from tests.web.client import Client, new_parts
 
 from waypost.config import Config
 from waypost.domain.outcomes import Sent
+from waypost.store import journal
 from waypost.web.asgi import application
 from waypost.web.routes import all_routes
 
@@ -212,6 +213,24 @@ async def test_the_id_of_a_merged_contact_leads_to_the_one_that_is_left(tmp_path
     left = await _only(client, "/v1/contacts")
     assert left["id"] == one
     assert (await client("GET", f"/v1/contacts/{other}")).json == left
+
+
+async def test_a_merge_keeps_one_conversation_with_its_assignee_and_tells_it(tmp_path: Path) -> None:
+    bench, client = await _client(tmp_path)
+    await bench.receive(bench.messages(said("wamid.1")))
+    bench.clock.advance(1)
+    await bench.receive(bench.messages(said("wamid.2", **{"from": None, "from_user_id": "US.1"})))
+    for item in (await client("GET", "/v1/conversations")).json["items"]:
+        last = item
+    await client("POST", f"/v1/conversations/{last['id']}:assign", {"assignee": "person"})
+
+    await bench.receive(bench.messages(said("wamid.3", from_user_id="US.1")))
+
+    left = await _only(client, "/v1/conversations")
+    assert left["assignee"] == "person"
+    told = await bench.store.read(journal.of_aggregate, "ten_1", left["id"])
+    assert "conversation.merged" in [event.kind for event in told]
+    assert [event.version for event in told] == list(range(1, len(told) + 1))
 
 
 async def test_inbound_messages_are_listed_found_and_shown_with_content(tmp_path: Path) -> None:

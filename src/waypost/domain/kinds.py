@@ -36,6 +36,7 @@ KINDS: dict[str, str] = {
     "contact.created": "A person not seen before.",
     "contact.changed": "An alias was added, or ended.",
     "conversation.opened": "A number and a contact have something to say to each other.",
+    "conversation.merged": "Two contacts were one person: their conversations with this number are one now.",
     "conversation.assigned": "The conversation was handed to `bot`, `person` or none.",
     # media
     "media.wanted": "A customer sent media: it is being fetched.",

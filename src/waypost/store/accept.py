@@ -170,7 +170,9 @@ def accept(tx: Transaction, requests: Sequence[Acceptances]) -> Sequence[Answer 
 def _alias(item: Acceptance) -> contacts.AliasSeen:
     if item.recipient_kind == "phone":
         return contacts.AliasSeen("phone", item.recipient)
-    return contacts.AliasSeen("bsuid", item.recipient, item.portfolio_id)
+    # A parent BSUID works across linked portfolios, and is met in callbacks under a kind of its own.
+    kind: contacts.AliasKind = "parent_bsuid" if item.recipient[2:].startswith(".ENT.") else "bsuid"
+    return contacts.AliasSeen(kind, item.recipient, item.portfolio_id)
 
 
 def _take(batch: _Batch, item: Acceptance, now: datetime) -> Taken:

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from waypost.domain.times import to_ms
-from waypost.store.transaction import Line, Reading, Transaction
+from waypost.store.transaction import Line, Reading, Row, Transaction
 
 AliasKind = Literal["phone", "bsuid", "parent_bsuid", "username", "lid"]
 
@@ -146,29 +146,61 @@ def _merge(tx: Transaction, seen: ContactSeen, loser: str, survivor: str) -> Non
     tx.execute(
         "UPDATE inbound SET contact_id = ? WHERE contact_id = ? AND tenant_id = ?", (survivor, loser, tenant)
     )
-    for number_id, window, last_inbound in tx.rows(
-        "SELECT number_id, window_expires_at, last_inbound_at FROM conversations"
+    for row in tx.rows(
+        "SELECT id, number_id, window_expires_at, last_inbound_at, assignee, version FROM conversations"
         " WHERE contact_id = ? AND tenant_id = ?",
         (loser, tenant),
     ):
-        kept = tx.one(
-            "SELECT id, window_expires_at, last_inbound_at FROM conversations WHERE number_id = ? AND contact_id = ?",
-            (number_id, survivor),
-        )
-        if kept is None:
-            tx.execute(
-                "UPDATE conversations SET contact_id = ? WHERE number_id = ? AND contact_id = ?",
-                (survivor, number_id, loser),
-            )
-        else:
-            tx.execute(
-                "UPDATE conversations SET window_expires_at = ?, last_inbound_at = ? WHERE id = ?",
-                (_later(window, kept[1]), _later(last_inbound, kept[2]), kept[0]),
-            )
-            tx.execute("DELETE FROM conversations WHERE number_id = ? AND contact_id = ?", (number_id, loser))
+        _merge_conversation(tx, seen, row, survivor)
     tx.execute("UPDATE contacts SET merged_into = ? WHERE id = ?", (survivor, loser))
     _note(tx, seen, loser, {"merged_into": survivor})
     _note(tx, seen, survivor, {"merged_from": loser})
+
+
+def _merge_conversation(tx: Transaction, seen: ContactSeen, row: Row, survivor: str) -> None:
+    lost, number_id, window, last_inbound, assignee, version = row
+    kept = tx.one(
+        "SELECT id, window_expires_at, last_inbound_at, assignee, version FROM conversations"
+        " WHERE number_id = ? AND contact_id = ?",
+        (number_id, survivor),
+    )
+    if kept is None:
+        tx.execute(
+            "UPDATE conversations SET contact_id = ?, version = ? WHERE id = ?", (survivor, version + 1, lost)
+        )
+        _tell_merged(tx, seen, lost, version + 1, number_id, survivor, lost)
+        return
+    # The wider window and whoever speaks in either of them stay.
+    tx.execute(
+        "UPDATE conversations SET window_expires_at = ?, last_inbound_at = ?, assignee = ?, version = ? WHERE id = ?",
+        (_later(window, kept[1]), _later(last_inbound, kept[2]), kept[3] or assignee, kept[4] + 1, kept[0]),
+    )
+    tx.execute("DELETE FROM conversations WHERE id = ?", (lost,))
+    _tell_merged(tx, seen, kept[0], kept[4] + 1, number_id, survivor, lost)
+
+
+def _tell_merged(
+    tx: Transaction,
+    seen: ContactSeen,
+    conversation_id: str,
+    version: int,
+    number_id: str,
+    survivor: str,
+    lost: str,
+) -> None:
+    tx.journal(
+        Line(
+            seen.tenant_id,
+            "conversation.merged",
+            conversation_id,
+            version,
+            seen.actor,
+            seen.now,
+            number_id=number_id,
+            contact_id=survivor,
+            facts={"merged_conversation_id": lost},
+        )
+    )
 
 
 def _later(one: int | None, other: int | None) -> int | None:
