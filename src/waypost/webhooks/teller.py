@@ -272,22 +272,16 @@ class Teller:
         self.woken.set()
 
     def _idle_seconds(self, now_ms: int) -> float:
-        times = []
+        """Give the time until something is due by itself; what waits for a connection or a write is woken by it."""
+        times = [now_ms + int(_IDLE_SECONDS_MAX * 1000)]
         for follower in self._followers.values():
-            if follower.is_failing and not follower.in_flight:
+            if follower.is_failing:
                 times.append(follower.health.next_try_at)
-            elif (
-                follower.backlog is not None
-                and follower.in_flight < self._config.per_subscriber_in_flight_max
-            ):
-                due_at = follower.backlog.next_due_at()
-                times += [] if due_at is None else [due_at]
+            elif follower.backlog is not None:
+                times.append(follower.backlog.next_due_at() or 0)
             if follower.has_moved:
                 times.append(follower.written_at + _MARK_WRITTEN_MS)
-        if not times:
-            return _IDLE_SECONDS_MAX
-        # Never zero: what is overdue here waits for a free connection, and its landing wakes us.
-        return min(max((min(times) - now_ms) / 1000, 0.01), _IDLE_SECONDS_MAX)
+        return (min(time for time in times if time > now_ms) - now_ms) / 1000
 
     async def drain(self) -> None:
         """Start nothing more, let what is on its way be answered, and write all progress."""
