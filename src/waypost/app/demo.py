@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -148,16 +149,22 @@ Waypost demo: everything runs on this machine, nothing leaves it.
 
   Phone page   {emulator_url}/          be the customer: read, answer, tap
   API          {config.http.base_url}/docs
-  Number       {number["id"]}   ({number.get("phone")})
+  Number       {number["id"]}   ({number["phone"]})
   API key      in {shown}/api-key, with every scope
 
 Send a message, in another terminal:
 
   curl -s {config.http.base_url}/v1/messages \\
     -H "Authorization: Bearer $(cat {shown}/api-key)" -H "Content-Type: application/json" \\
-    -d '{{"from": "{number["id"]}", "to": "+{DEMO.phone_digits}", "type": "text", "text": {{"body": "Hello"}}}}'
+    -d '{{"from": "{number["phone"]}", "to": "+{DEMO.phone_digits}", "type": "text", "text": {{"body": "Hello"}}}}'
 
-Then:  WAYPOST_CONFIG={shown}/waypost.toml waypost messages list
+Then:  WAYPOST_CONFIG={shown}/waypost.toml {_program()} messages list
 
 Ctrl-C ends it. What the demo's subscriber hears:
 """)
+
+
+def _program() -> str:
+    """Give the command as it was called here, to be copied."""
+    near = os.path.relpath(sys.argv[0])
+    return "waypost" if near.startswith("..") or not near.endswith("waypost") else near
