@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import fnmatch
 import random
+import resource
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,6 @@ async def talk(run: Run) -> None:
 
 async def rage(run: Run) -> None:
     """Kill at random instants, the start of the process included, and start again each time."""
-    for fault in FAULTS:
-        run.emulator.fault(**fault)
     for turn in range(run.plan.kills):
         if turn % 4:
             await run.gateway.ready()
@@ -159,6 +158,19 @@ async def rage(run: Run) -> None:
         hurry_callbacks(run.emulator)
         await run.gateway.spawn()
     await run.gateway.ready()
+
+
+async def starve(run: Run) -> None:
+    """Let no file of the gateway grow, for moments at random: what a full disk does, and then it has room again."""
+    for _ in range(run.plan.kills):
+        await asyncio.sleep(run.chance.uniform(0.2, run.plan.life_seconds_max))
+        process = run.gateway.process
+        assert process is not None
+        assert process.returncode is None
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        await asyncio.sleep(run.chance.uniform(0.2, 1.0))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        hurry_callbacks(run.emulator)
 
 
 async def drain(run: Run) -> None:
@@ -248,12 +260,16 @@ async def tell_all(run: Run) -> Books:
     return await open_books(run.caller, run.emulator)
 
 
-async def kill_story(folder: Path, plan: Plan) -> dict[str, Any]:
+async def kill_story(
+    folder: Path, plan: Plan, trouble: Callable[[Run], Awaitable[None]] = rage
+) -> dict[str, Any]:
     """Run a plan to its end; raises AssertionError with every broken promise. Gives the figures."""
     async with opened(folder, plan) as run:
         loading, talking = asyncio.create_task(run.load.run()), asyncio.create_task(talk(run))
         try:
-            await rage(run)
+            for fault in FAULTS:
+                run.emulator.fault(**fault)
+            await trouble(run)
         finally:
             talking.cancel()
             await asyncio.gather(talking, return_exceptions=True)
@@ -262,6 +278,7 @@ async def kill_story(folder: Path, plan: Plan) -> dict[str, Any]:
         books = await tell_all(run)
         judge_messages(books, run.load)
         doubles = judge_ledger(books)
+        judge_receipts(books, run)
         judge_journal(books)
         for name, (sink, _, _) in run.subscribers.items():
             judge_sink(books, sink, wanted_of(books, run, name))
@@ -274,6 +291,21 @@ async def kill_story(folder: Path, plan: Plan) -> dict[str, Any]:
         assert figures["unknowns"] > 0, "a run without one unknown outcome proves too little"
         assert await run.gateway.stop() == 0
         return figures
+
+
+def judge_receipts(books: Books, run: Run) -> None:
+    """What the provider told of a message is its status: no callback answered 200 is lost."""
+    order = ("sent", "delivered", "read", "played")
+    best: dict[str, str] = {}
+    for line in run.emulator.world.ledger:
+        message_id = books.attempts.get(line.biz_opaque_callback_data or "")
+        told = run.emulator.world.messages[line.wamid].status
+        if message_id is not None and told in order:
+            best[message_id] = max(best.get(message_id, told), told, key=order.index)
+    for message_id, told in best.items():
+        status = books.messages[message_id]["status"] if message_id in books.messages else "missing"
+        if status != told:
+            books.fault(f"{message_id} is {status}; the provider told {told} and was answered 200")
 
 
 def judge_inbound(books: Books, run: Run) -> None:

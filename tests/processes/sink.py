@@ -1,6 +1,7 @@
 """A subscriber's endpoint: verifies signatures with the foreign `standardwebhooks` package, keeps what it was told."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Sink:
     refuse: Callable[[Event], bool] | None = None  # events it can never take: 500
     seconds: float = 0.0  # how long it takes to answer
     poison: str = ""
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     kinds: Counter[str] = field(default_factory=Counter)
 
     async def post(self, request: web.Request) -> web.Response:
@@ -45,7 +47,8 @@ class Sink:
             self.bad.append(f"{fault}: {request.headers.get('webhook-id')}")
             return web.Response(status=400)
         if self.seconds:
-            await asyncio.sleep(self.seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), self.seconds)
         told = json.loads(body)
         events = told.get("events", [told])
         status = self.answer(self.posts) if self.answer else 204
@@ -86,6 +89,8 @@ class Sinks:
 
     async def close(self) -> None:
         """Stop listening."""
+        for sink in self.by_name.values():
+            sink.closing.set()
         await self.runner.cleanup()
 
 
