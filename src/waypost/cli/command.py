@@ -18,6 +18,7 @@ from waypost.domain.errors import WaypostError
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 Run = TypeVar("Run", bound=Callable[..., Awaitable[int | None]])
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _WHERE = "Where the gateway is, and how to show"
 
 _ConfigPath = Annotated[
@@ -66,9 +67,9 @@ class Desk:
         return self._api
 
 
-def group(name: str, about: str) -> typer.Typer:
-    """Make a group of commands; alone, it prints its help."""
-    return typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode="rich")
+def group(name: str, about: str, *, has_default: bool = False) -> typer.Typer:
+    """Make a group of commands; alone, it prints its help, or does what its default command does."""
+    return typer.Typer(name=name, help=about, no_args_is_help=not has_default, rich_markup_mode="rich")
 
 
 def command(
@@ -78,26 +79,18 @@ def command(
     remote: bool = True,
     shows_json: bool = True,
     quick: bool = False,
+    default: bool = False,
 ) -> Callable[[Run], Run]:
     """Make `run(desk, …)` the command `name`; its docstring is the help, `examples` stand below it.
 
-    `remote=False`: works with this machine's settings only. `quick`: on uvloop, for what serves. `run` gives an
-    exit code, or None for success.
+    `remote=False`: works with this machine's settings only. `quick`: on uvloop, for what serves. `default`: also what
+    the group does alone. `run` gives an exit code, or None for success.
     """
-    shared: list[tuple[str, Any, Any]] = [("config_path", _ConfigPath, None)]
-    shared += [("as_json", _AsJson, False)] if shows_json else []
-    shared += [("gateway_url", _Url, None), ("gateway_key", _Key, None)] if remote else []
+    shared: dict[str, tuple[Any, Any]] = {"config_path": (_ConfigPath, None)}
+    shared |= {"as_json": (_AsJson, False)} if shows_json else {}
+    shared |= {"gateway_url": (_Url, None), "gateway_key": (_Key, None)} if remote else {}
 
     def declare(run: Run) -> Run:
-        own = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in list(inspect.signature(run).parameters.values())[1:]
-        ]
-        added = [
-            inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for each, kind, default in shared
-        ]
-
         def entry(**values: Any) -> None:
             screen = Screen(bool(values.pop("as_json", False)))
             place = Place(
@@ -109,16 +102,32 @@ def command(
                 raise typer.BadParameter("a gateway at a URL wants a key too: --key or WAYPOST_API_KEY")
             raise typer.Exit(carry_out(run, screen, place, values, quick))
 
+        def alone(ctx: typer.Context, **values: Any) -> None:
+            if ctx.invoked_subcommand is None:
+                entry(**values)
+
+        own = list(inspect.signature(run).parameters.values())[1:]
+        own += [
+            inspect.Parameter(each, _KEYWORD, default=usual, annotation=kind)
+            for each, (kind, usual) in shared.items()
+        ]
+        epilog = "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {each}" for each in examples)
         entry.__doc__ = inspect.getdoc(run)
-        entry.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
-        entry.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
-        epilog = (
-            "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {each}" for each in examples) if examples else None
-        )
-        app.command(name, epilog=epilog)(entry)
+        app.command(name, epilog=epilog)(_taking(entry, own))
+        if default:
+            ctx = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
+            app.callback(invoke_without_command=True)(_taking(alone, [ctx, *own]))
         return run
 
     return declare
+
+
+def _taking(entry: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """Let a function look as if it took these parameters, by name: Typer makes options of what it sees."""
+    named = [each.replace(kind=_KEYWORD) for each in parameters]
+    entry.__annotations__ = {each.name: each.annotation for each in named}
+    entry.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    return entry
 
 
 def carry_out(

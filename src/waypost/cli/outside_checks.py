@@ -44,13 +44,13 @@ def _clock(base: str, told: str | None, before: datetime, after: datetime) -> Fi
     # Their header is in whole seconds, and the answer took its time: both are no skew.
     behind, ahead = (theirs - after).total_seconds(), (before - theirs).total_seconds() - 1.0
     off = max(behind, ahead, 0.0)
-    where = "behind" if behind > ahead else "ahead"
+    where = "behind" if behind > ahead else "ahead of"
     if off >= _CLOCK_FAIL_SECONDS:
         return Finding(
-            "fail", "clock", f"{off:,.0f} s {where} of {base}", "let NTP set it: signatures will be refused"
+            "fail", "clock", f"{off:,.0f} s {where} {base}", "let NTP set it: signatures will be refused"
         )
     if off >= _CLOCK_WARN_SECONDS:
-        return Finding("warn", "clock", f"{off:,.0f} s {where} of {base}", "check that NTP runs")
+        return Finding("warn", "clock", f"{off:,.0f} s {where} {base}", "check that NTP runs")
     return Finding("ok", "clock", f"agrees with {base}")
 
 

@@ -8,12 +8,17 @@ from waypost.cli.api import Wire
 from waypost.cli.command import Desk, command, group
 from waypost.cli.numbers import because
 
-app = group("stuck", "What waits for a person: list it, and settle each with a reason.")
+app = group("stuck", "What waits for a person: list it, and settle each with a reason.", has_default=True)
 ACTIONS = ("resend", "fail", "release", "cancel", "replay", "resume", "retry")
 
 
 @command(
-    app, "list", "waypost stuck list", "waypost stuck list --json", "waypost stuck list --retrying-minutes 60"
+    app,
+    "list",
+    "waypost stuck",
+    "waypost stuck list --json",
+    "waypost stuck list --retrying-minutes 60",
+    default=True,
 )
 async def listing(
     desk: Desk,
