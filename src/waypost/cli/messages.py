@@ -45,11 +45,11 @@ async def listing(
     rows = [
         [
             each["id"], each["status"], each["type"], each["class"], each["to"], each["accepted_at"],
-            each["changed_at"], _why(each),
+            _why(each),
         ]
         for each in found
     ]  # fmt: skip
-    desk.screen.table(("id", "status", "type", "class", "to", "accepted", "changed", "why"), rows)
+    desk.screen.table(("id", "status", "type", "class", "to", "accepted", "why"), rows)
 
 
 def _why(message: Wire) -> str:

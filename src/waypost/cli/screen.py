@@ -91,9 +91,9 @@ class Screen:
         drawn = Table(
             title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None
         )
-        for column in columns:
-            # Ids are folded, never cut: they are there to be copied.
-            drawn.add_column(column, overflow="fold")
+        for place, column in enumerate(columns):
+            # Ids are there to be copied: the first column stays whole, the others are folded, never cut.
+            drawn.add_column(column, overflow="fold", no_wrap=place == 0)
         for row in cells:
             drawn.add_row(*(Text(value, style=STYLES.get(value, "")) for value in row))
         self._out.print(drawn)
