@@ -269,9 +269,6 @@ ROUTES: tuple[Route, ...] = (
         answer=types.SubscriberMade,
         status=201,
         problems=(Conflict,),
-        examples={
-            "messages only": {"url": "https://example.org/hook", "label": "shop", "kinds": ["message.*"]}
-        },
     ),
     _route(
         "GET",
