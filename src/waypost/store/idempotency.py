@@ -68,7 +68,11 @@ def known(reading: Reading, claims: Sequence[Claim]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for some in in_powers_of_two(claims):
         marks = ", ".join(["(?, ?)"] * len(some))
-        sql = f"SELECT tenant_id, key FROM idempotency WHERE (tenant_id, key) IN (VALUES {marks})"
+        # CROSS JOIN: one look per key, where IN (VALUES …) would first build and sort a table of them.
+        sql = (
+            f"SELECT s.column1, s.column2 FROM (VALUES {marks}) AS s CROSS JOIN idempotency i"
+            " WHERE i.tenant_id = s.column1 AND i.key = s.column2"
+        )
         found.update(reading.rows(sql, [value for claim in some for value in (claim.tenant_id, claim.key)]))
     return found
 
