@@ -61,7 +61,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, 0, ?, ?, ?, ?, ?, 1, ?, 
 # Everything acceptance asks about a recipient who is known, in one look for many of them: the contact, its
 # conversation with the number, and whether something waits there. (CROSS JOIN keeps SQLite to this order of tables.)
 _KNOWN = """
-SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee, c.last_event_at,
+SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee,
        EXISTS (SELECT 1 FROM messages m WHERE m.number_id = s.column3 AND m.contact_id = a.contact_id
                AND m.status IN ('accepted', 'held', 'retrying'))
 FROM (VALUES %s) AS s CROSS JOIN aliases a CROSS JOIN conversations c
@@ -77,7 +77,6 @@ class _Met(Struct):
     assignee: str | None
     may_wait: bool = True
     conversation_id: str | None = None
-    last_event_at: int = 0
 
 
 class _Batch:
@@ -90,7 +89,6 @@ class _Batch:
         self.answers: dict[tuple[str, str], tuple[Claim, Answer]] = {}
         # The rows of this batch are not in the table yet: `heads` stands in for them.
         self.heads: set[tuple[str, str, int]] = set()
-        self.moved_up: dict[str, int] = {}
         self._answered = idempotency.known(tx, [r.claim for r in requests if r.claim is not None])
         self._known: dict[tuple[str, bytes, str], _Met] = {}
         self._index: dict[tuple[str, str, str, str], bytes] = {}
@@ -105,7 +103,7 @@ class _Batch:
         for some in in_powers_of_two(list(wanted)):
             sql = _KNOWN % ", ".join(["(?, ?, ?)"] * len(some))
             for row in self.tx.rows(sql, [value for triple in some for value in triple]):
-                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[7]), row[4], row[6])
+                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[6]), row[4])
 
     def stored(self, claim: Claim, now: datetime) -> Answer | None:
         """Give the answer this key already has; raises `InvalidRequest` when it was for another request."""
@@ -122,8 +120,6 @@ class _Batch:
             index = self._index[item.tenant_id, item.recipient_kind, item.portfolio_id, item.recipient]
             met = self._known.get((item.tenant_id, index, item.number_id))
             if met is not None and met.conversation_id is not None:
-                if to_ms(now) - met.last_event_at >= conversations.RECENT_MS:
-                    self.moved_up[met.conversation_id] = to_ms(now)
                 return met
             alias = _alias(item)
             contact_id = contacts.find(tx, item.tenant_id, alias) or contacts.resolve(
@@ -136,7 +132,6 @@ class _Batch:
         """Write what was gathered."""
         self.tx.many(_INSERT_CONTENT, self.contents)
         self.tx.many(_INSERT_MESSAGE, self.messages)
-        conversations.move_up(self.tx, self.moved_up)
         self._keep_answers()
 
     def _keep_answers(self) -> None:

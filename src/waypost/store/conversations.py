@@ -3,7 +3,6 @@
 The window is Meta's: 24 hours from the customer's last message or call; it only ever moves forward here.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -17,8 +16,6 @@ from waypost.store.transaction import Line, Reading, Transaction
 Assignee = Literal["bot", "person"]
 
 WINDOW = timedelta(hours=24)
-# "Recent first" need not be finer than this, which saves a write per message of a busy conversation.
-RECENT_MS = 1_000
 _COLUMNS = (
     "id, tenant_id, number_id, contact_id, assignee, window_expires_at, last_inbound_at, last_event_at, version,"
     " created_at"
@@ -132,12 +129,13 @@ def _read_cursor(cursor: str) -> tuple[int, str]:
 def ensure(
     tx: Transaction, tenant_id: str, number_id: str, contact_id: str, now: datetime, actor: str
 ) -> Conversation:
-    """Give the conversation of a number with a contact, opened when new, and move it up among the recent ones."""
+    """Give the conversation of a number with a contact, opened when there is none.
+
+    Sending does not move it up among the recent ones: those wait for somebody, and a campaign would bury them.
+    """
     at = to_ms(now)
     known = find(tx, number_id, contact_id)
     if known is not None:
-        if at - known.last_event_at >= RECENT_MS:
-            tx.execute("UPDATE conversations SET last_event_at = ? WHERE id = ?", (at, known.id))
         return known
     opened = Conversation(
         tx.ids.new("conversation", now), tenant_id, number_id, contact_id, None, None, None, at, 1, at
@@ -159,13 +157,6 @@ def ensure(
         )
     )
     return opened
-
-
-def move_up(tx: Transaction, at_by_id: Mapping[str, int]) -> None:
-    """Move conversations up among the recent ones, as `ensure` does for one."""
-    tx.many(
-        "UPDATE conversations SET last_event_at = ? WHERE id = ?", [(at, i) for i, at in at_by_id.items()]
-    )
 
 
 def heard(tx: Transaction, conversation: Conversation, said_at: datetime, now: datetime) -> None:
