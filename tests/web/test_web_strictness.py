@@ -89,6 +89,7 @@ async def test_a_body_in_chunks_is_bounded_although_no_length_is_announced(tmp_p
         ("GET", "/v1/keys?limit=ten", 422, "invalid_request", "limit"),
         ("GET", "/v1/keys?limit=1&limit=2", 422, "duplicate_parameter", "limit"),
         ("GET", "/v1/keys?page=2", 422, "invalid_request", "page"),
+        ("GET", "/v1/keys?" + "&".join(f"a{n}=1" for n in range(101)), 422, "too_many_parameters", None),
         ("GET", "/v1/keys?cursor=%00", 422, "invalid_request", "cursor"),
         ("GET", "/v1/keys?cursor=%ff%zz", 200, None, None),
         ("GET", "/v1/keys/key_\x00", 404, "not_found", None),

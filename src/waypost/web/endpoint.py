@@ -22,6 +22,7 @@ from waypost.web.routing import Answer, Ask, Caller, Kept, Route, encode, keep, 
 
 _log = structlog.get_logger("waypost.web")
 _WITH_BODY = ("POST", "PUT", "PATCH")
+_PARAMETERS_MAX = 100
 _KEY_LENGTH_MAX = 255
 
 
@@ -146,9 +147,11 @@ class Endpoint:
                 )
             return None
         values: dict[str, Any] = {}
-        for name, value in parse_qsl(
-            query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100
-        ):
+        if query_string.count(b"&") >= _PARAMETERS_MAX:
+            raise InvalidRequest(
+                f"More than {_PARAMETERS_MAX} parameters.", code="too_many_parameters", remedy="Send fewer."
+            )
+        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
             if "\x00" in value:
                 raise InvalidRequest(
                     "This value holds a NUL character.", field=name[:100], remedy="Leave the character out."
