@@ -62,7 +62,11 @@ def test_a_failed_message_tells_what_meta_said_and_what_to_do(house: House, numb
     try:
         message_id = send(house)
         shown = until(
-            lambda: page if "failed" in (page := house.run("messages", "show", message_id)).out else None
+            lambda: (
+                page
+                if " failed" in (page := house.run("messages", "show", message_id)).out.partition("\n")[0]
+                else None
+            )
         )
     finally:
         house.emulator.faults.remove(placed.id)

@@ -1,10 +1,13 @@
 """The lists of what is stuck: of one tenant, bounded, and only what waits for a person."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
-from tests.support import FakeClock, SeededNumber, accept_text, new_store, seed_number
+from tests.support import START, FakeClock, SeededNumber, accept_text, new_store, seed_number
 from tests.web.client import new_client, new_parts
 
 from waypost.domain.times import to_ms
@@ -106,6 +109,37 @@ async def test_only_what_has_waited_long_or_ended_lately_is_shown(
         *await store.read(stuck.held, number.tenant_id, 10),
     ]
     assert [each.status for each in found] == ([status] if shown else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda reading: stuck.held(reading, "ten_1", 5), "messages_due"),
+        (lambda reading: stuck.retrying(reading, "ten_1", START, 15, 5), "messages_due"),
+        (lambda reading: stuck.unknown(reading, "ten_1", 5), "messages_blocking"),
+        (
+            lambda reading: stuck.unresolved(reading, "ten_1", START, 7, 5),
+            "messages_by_tenant (tenant_id=? AND id>?)",
+        ),
+        (lambda reading: stuck.parked_callbacks(reading, "ten_1", 5), "callbacks_parked"),
+    ],
+)
+async def test_looking_costs_what_is_open_and_not_what_ever_was(
+    tmp_path: Path, query: Callable[[Any], object], index: str
+) -> None:
+    store = new_store(tmp_path)
+    plans: list[str] = []
+
+    class Explaining:
+        def rows(self, sql: str, parameters: tuple[object, ...]) -> list[object]:
+            connection = apsw.Connection(str(tmp_path / "w.sqlite"))
+            plans.extend(str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+            connection.close()
+            return []
+
+    query(Explaining())
+    assert store.timeline
+    assert index in plans[0]
 
 
 async def test_a_slowed_lane_is_shown_until_it_recovers(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ _MESSAGE = (
     "SELECT id, number_id, contact_id, type, rank, status, reason, failure, attempts, accepted_at, changed_at, due_at,"
     " expires_at FROM messages"
 )
-# The numbers first: the indexes of open work begin with the number, and a tenant has few.
-_OF_TENANT = "tenant_id = ? AND number_id IN (SELECT id FROM numbers WHERE tenant_id = ?)"
+# By number, which is the tenant's: the partial indexes of open work begin with it. A condition on the message's own
+# tenant would lead the planner to the tenant's whole history instead.
+_OF_TENANT = "number_id IN (SELECT id FROM numbers WHERE tenant_id = ?)"
 
 
 def _message(row: Row) -> StuckMessage:
@@ -104,7 +105,7 @@ def held(reading: Reading, tenant_id: str, limit: int) -> list[StuckMessage]:
         f"{_MESSAGE} WHERE {_OF_TENANT} AND status IN ('accepted', 'held', 'retrying') AND status = 'held'"
         " ORDER BY id LIMIT ?"
     )
-    return [_message(row) for row in reading.rows(sql, (tenant_id, tenant_id, limit))]
+    return [_message(row) for row in reading.rows(sql, (tenant_id, limit))]
 
 
 def retrying(reading: Reading, tenant_id: str, now: datetime, minutes: int, limit: int) -> list[StuckMessage]:
@@ -114,12 +115,15 @@ def retrying(reading: Reading, tenant_id: str, now: datetime, minutes: int, limi
         " AND accepted_at <= ? ORDER BY id LIMIT ?"
     )
     before = to_ms(now - timedelta(minutes=minutes))
-    return [_message(row) for row in reading.rows(sql, (tenant_id, tenant_id, before, limit))]
+    return [_message(row) for row in reading.rows(sql, (tenant_id, before, limit))]
 
 
 def unknown(reading: Reading, tenant_id: str, limit: int) -> list[StuckMessage]:
     """Give messages of unknown outcome, those longest in doubt first."""
-    sql = f"{_MESSAGE} WHERE tenant_id = ? AND status = 'unknown' ORDER BY unknown_since LIMIT ?"
+    sql = (
+        f"{_MESSAGE} WHERE {_OF_TENANT} AND status IN ('sending', 'unknown') AND status = 'unknown'"
+        " ORDER BY unknown_since LIMIT ?"
+    )
     return [_message(row) for row in reading.rows(sql, (tenant_id, limit))]
 
 
