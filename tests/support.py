@@ -106,7 +106,8 @@ def _seed(tx: Transaction, over: dict[str, object]) -> SeededNumber:
     tx.execute(
         "INSERT INTO numbers (id, tenant_id, kind, waba_id, app_id, portfolio_id, phone_number_id, phone, label,"
         " base_url, graph_version, auth_header, token, state, pace_per_second, health, version, created_at)"
-        " VALUES (?, ?, 'cloud', ?, ?, ?, ?, ?, 'test', ?, 'v26.0', 'Authorization: Bearer', ?, 'active', ?, '{}', 1, ?)",
+        " VALUES (?, ?, 'cloud', ?, ?, ?, ?, ?, 'test', ?, 'v26.0', 'Authorization: Bearer', ?, 'active', ?, '{}', 1,"
+        " ?)",
         (
             named.number_id,
             tenant,
@@ -125,7 +126,9 @@ def _seed(tx: Transaction, over: dict[str, object]) -> SeededNumber:
 
 
 async def seed_number(store: Store, **over: object) -> SeededNumber:
-    """Put a tenant, portfolio, app, WABA and an active cloud number in place. Keys: suffix, tenant_id, base_url, pace_per_second."""
+    """Put a tenant, portfolio, app, WABA and an active cloud number in place.
+
+    Keys: suffix, tenant_id, base_url, pace_per_second."""
     return await store.write(_seed, over)
 
 

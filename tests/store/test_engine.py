@@ -81,9 +81,12 @@ async def test_a_full_disk_is_told_changes_nothing_and_recovers_by_itself(tmp_pa
     pages = store.engine._writer.execute("PRAGMA page_count").fetchall()[0][0]
     store.engine._writer.execute(f"PRAGMA max_page_count={pages}")
 
-    with pytest.raises(Unavailable) as told:
+    async def fill():
         for _ in range(200):
             await accept_text(store, number, clock, content=b"x" * 60_000)
+
+    with pytest.raises(Unavailable) as told:
+        await fill()
     assert told.value.code == "disk_full"
     assert told.value.retry_after_seconds
     assert await status_of(store, number, kept) == "accepted"

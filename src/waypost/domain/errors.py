@@ -1,18 +1,18 @@
 """The one tree of errors. Expected outcomes are values; these are a caller's mistakes and broken promises.
 
-    WaypostError                      code, message, field, remedy, HTTP status
-    ├── InvalidRequest          422   a field is wrong; names it
-    ├── Malformed               400   not JSON, bad UTF-8, too deep, duplicate keys
-    ├── Unauthenticated         401
-    ├── Forbidden               403   wrong scope, forged callback
-    ├── NotFound                404   unknown, or another tenant's
-    ├── Conflict                409   the state does not allow it
-    ├── TimelineChanged         409   a cursor from before a restore
-    ├── TooLarge                413
-    ├── Busy                    429   bounded queue or quota; Retry-After
-    ├── ProviderRefused         502   Meta answered a synchronous command with an error
-    ├── CapabilityMissing       501   named, never degraded silently
-    └── Unavailable             503   disk full, database locked, draining; Retry-After
+WaypostError                      code, message, field, remedy, HTTP status
+├── InvalidRequest          422   a field is wrong; names it
+├── Malformed               400   not JSON, bad UTF-8, too deep, duplicate keys
+├── Unauthenticated         401
+├── Forbidden               403   wrong scope, forged callback
+├── NotFound                404   unknown, or another tenant's
+├── Conflict                409   the state does not allow it
+├── TimelineChanged         409   a cursor from before a restore
+├── TooLarge                413
+├── Busy                    429   bounded queue or quota; Retry-After
+├── ProviderRefused         502   Meta answered a synchronous command with an error
+├── CapabilityMissing       501   named, never degraded silently
+└── Unavailable             503   disk full, database locked, draining; Retry-After
 """
 
 
