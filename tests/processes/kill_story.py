@@ -284,6 +284,7 @@ async def kill_story(
             judge_sink(books, sink, wanted_of(books, run, name))
         judge_inbound(books, run)
         await judge_replays(books, run)
+        books.faults += [line[:2000] for line in run.gateway.log.splitlines() if '"level": "error"' in line]
         figures = figures_of(books, run, doubles)
         assert not books.faults, "\n".join(
             [f"{len(books.faults)} broken promises:", *books.faults[:40], str(figures)]

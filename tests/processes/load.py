@@ -87,7 +87,8 @@ class Load:
             return False
         self.answers[str(reply.status)] += 1
         if reply.status != 202:
-            assert reply.status in (409, 429, 503), f"HTTP {reply.status}: {reply.body}"
+            if reply.status not in (409, 429, 503):
+                self.contradictions.append(f"{key}: HTTP {reply.status}: {reply.body}")
             return False
         known = self.accepted.setdefault(key, reply.body["id"])
         if known != reply.body["id"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 from tests.journeys.house import open_house
-from tests.processes.harness import Gateway, until
+from tests.processes.harness import Gateway, hurry_callbacks, until
 
 
 async def test_sigterm_lets_what_is_under_way_end_and_the_next_process_goes_on(tmp_path: Path) -> None:
@@ -20,6 +20,7 @@ async def test_sigterm_lets_what_is_under_way_end_and_the_next_process_goes_on(t
             later = await house.send(waiting, **{"from": number["id"]})
             assert await house.gateway.stop() == 0
         await house.gateway.start()
+        hurry_callbacks(house.emulator)
         detail = await house.status(in_flight, "read")
         assert "message.unknown" not in [line["type"] for line in detail["timeline"]]
         assert len(house.ledger_of(detail)) == 1
@@ -62,6 +63,7 @@ async def test_stopping_under_load_answers_or_refuses_and_loses_nothing(tmp_path
         accepted = [each for each in await asyncio.gather(*asked) if each]
         assert accepted
         await house.gateway.start()
+        hurry_callbacks(house.emulator)
         for message_id in accepted:
             detail = await house.status(message_id, "read", seconds_max=20)
             assert len(house.ledger_of(detail)) == 1
