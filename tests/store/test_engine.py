@@ -185,3 +185,16 @@ async def test_the_database_is_open_to_its_owner_alone(tmp_path):
 
 def note_one(tx, item):
     return tx.journal(line("gateway.started", item))
+
+
+async def test_a_query_of_many_statements_sees_one_state(tmp_path):
+    store = new_store(tmp_path)
+    reading = store.engine.reading()
+
+    def twice(rows):
+        first = journal.position_now(rows)
+        commit(store, (note, 1))
+        return first, journal.position_now(rows)
+
+    assert reading.snapshot(twice) == (0, 0)
+    assert reading.snapshot(journal.position_now) == 1

@@ -66,7 +66,7 @@ class ThreadedExecution:
         reading: Reading | None = getattr(self._local, "reading", None)
         if reading is None:
             reading = self._local.reading = self._engine.reading()
-        return query(reading)
+        return reading.snapshot(query)
 
     def _write_all(self) -> None:
         stopping = False

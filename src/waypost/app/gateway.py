@@ -11,7 +11,7 @@ from waypost.app.disk import DiskWatch
 from waypost.app.execution import ThreadedExecution
 from waypost.app.loops import Loop
 from waypost.app.master_key import master_key
-from waypost.app.ports import SystemClock, SystemRandomness
+from waypost.app.ports import PooledRandomness, SystemClock, SystemRandomness
 from waypost.config import Config, Outbox
 from waypost.domain.ids import IdSource, encode
 from waypost.domain.retry import RetryRules
@@ -48,6 +48,7 @@ class Gateway:
     def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution) -> None:
         self.config, self._engine, self._execution = config, engine, execution
         clock, randomness = SystemClock(), SystemRandomness()
+        ids = IdSource(PooledRandomness())
         self.store = store = Store(engine, execution)
         self.disk = DiskWatch(Path(config.store.path).absolute().parent, config.store.disk_free_bytes_min)
         self._wire = new_wire(config.cloud_api, config.outbox.provider_timeout_seconds)
@@ -66,20 +67,20 @@ class Gateway:
         self.parts = Parts(
             store=store,
             clock=clock,
-            ids=engine.ids,
+            ids=ids,
             randomness=randomness,
             config=config,
             readiness=(self._why_not_ready,),
             transport=transport,
             access_of=access.access_of,
             cloud=management,
-            acceptor=Acceptor(store, preflight, engine.ids, clock, self.disk.check),
+            acceptor=Acceptor(store, preflight, ids, clock, self.disk.check),
             inbox=CallbackInbox(store, clock, self.disk.check),
             numbers=Numbers(store, management, access, config.cloud_api, clock),
             templates=Templates(store, management, access, clock),
             template_book=book,
             template_sync=sync,
-            uploads=Uploads(store, media, access, files, engine.ids, clock),
+            uploads=Uploads(store, media, access, files, ids, clock),
             media_files=files,
             egress=self._egress,
         )
@@ -98,7 +99,7 @@ class Gateway:
             Loop("health", health.step),
             Loop("templates", sync.step),
         )
-        self._followers = tuple(loop for loop in self._loops if loop.name in ("reader", "media"))
+        self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         # On a fresh store: the key made for its owner, the only time it is seen.
@@ -108,8 +109,11 @@ class Gateway:
         self.local_application: ASGIApp = application(self.parts, routes, local=True)
 
     def _told(self, commit: Committed) -> None:
-        for loop in self._followers:
-            loop.woken.set()
+        for work in commit.waiting:
+            self._by_work[work].woken.set()
+
+    def _loop(self, name: str) -> Loop:
+        return next(loop for loop in self._loops if loop.name == name)
 
     async def start(self) -> None:
         """Make the first tenant and key on a fresh store, recover what a dead process left, then run the loops."""
@@ -184,7 +188,8 @@ async def build(config: Config) -> Gateway:
     """Open the store of this configuration (made when there is none) and wire a gateway around it."""
     randomness = SystemRandomness()
     codec = Codec(master_key(config.secrets, randomness), randomness)
-    ids = IdSource(randomness)
+    # The writer's own source: a source of ids belongs to one thread.
+    ids = IdSource(PooledRandomness())
     # The timeline names this life of the journal: a restore begins another.
     engine = Engine(
         Path(config.store.path),

@@ -28,3 +28,22 @@ class SystemRandomness:
     def random(self) -> float:
         """Give a number in [0, 1), for jitter only."""
         return random.random()  # noqa: S311 - jitter, not a secret
+
+
+class PooledRandomness(SystemRandomness):
+    """The same, asked for in larger pieces: ids want ten bytes at a time, thousands of times a second.
+
+    For one thread: each source of ids has a pool of its own.
+    """
+
+    def __init__(self, pool_bytes: int = 4096) -> None:
+        self._pool_bytes = pool_bytes
+        self._pool = b""
+        self._at = 0
+
+    def token_bytes(self, count: int) -> bytes:
+        """Give the next `count` bytes; none is given twice."""
+        if self._at + count > len(self._pool):
+            self._pool, self._at = secrets.token_bytes(max(count, self._pool_bytes)), 0
+        start, self._at = self._at, self._at + count
+        return self._pool[start : self._at]

@@ -36,7 +36,9 @@ Status = Literal[
     "refused",
     "unresolved",
 ]
-Command = Literal["claim", "hold", "release", "expire", "cancel", "refuse", "give_up", "resend", "settle_failed"]
+Command = Literal[
+    "claim", "hold", "release", "expire", "cancel", "refuse", "give_up", "resend", "settle_failed"
+]
 Evidence = Literal["lost", "stumbled", "refused_by_provider", "sent", "delivered", "read", "played"]
 Move = Command | Evidence
 

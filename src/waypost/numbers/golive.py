@@ -182,7 +182,7 @@ class GoLive:
         if isinstance(answer, Failed):
             return _failed(answer, "reading the subscriptions")
         own = [each for each in answer.value if each.whatsapp_business_api_data.id == account.meta_app_id]
-        ours = f"{self._public_url}/callbacks/{number.app_id}"
+        ours = f"{self._public_url or 'https://YOUR-PUBLIC-ADDRESS'}/callbacks/{number.app_id}"
         command = f"waypost numbers subscribe {self._number_id} --callback-uri {ours}"
         if not own:
             return Finding("todo", "the app is not subscribed to the WABA", command)

@@ -100,6 +100,7 @@ def store_callbacks(tx: Transaction, items: Sequence[NewCallback]) -> Sequence[b
         body = tx.codec.encode(item.tenant_id, None, item.body)
         callback_id = tx.ids.new("callback", item.now)
         rows.append((callback_id, item.tenant_id, item.app_id, item.digest, body, to_ms(item.now)))
+    tx.announce("callbacks")
     inserted: set[str] = set()
     start = 0
     while start < len(rows):
@@ -174,6 +175,7 @@ def take_up(tx: Transaction, item: Replay) -> CallbackRow:
             code="callback_not_parked",
             remedy="only parked callbacks need to be read again",
         )
+    tx.announce("callbacks")
     tx.execute(
         "UPDATE callbacks SET state = 'stored', tries = tries + 1 WHERE id = ?",
         (item.callback_id,),

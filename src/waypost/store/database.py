@@ -41,7 +41,7 @@ class Inline:
         """Run `query` here and now."""
         if self._reading is None:
             self._reading = self._engine.reading()
-        return query(self._reading)
+        return self._reading.snapshot(query)
 
 
 class Store:

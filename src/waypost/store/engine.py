@@ -33,10 +33,12 @@ _BUSY_TIMEOUT_MS = 5_000
 
 
 class Committed(Struct, frozen=True):
-    """What a commit brought: the journal's last position, and the numbers whose lanes may have work."""
+    """What a commit brought: the journal's last position, the numbers whose lanes may have work, and the other work
+    that waits now (`callbacks` to read, `media` to fetch)."""
 
     position: int
     due_numbers: frozenset[str]
+    waiting: frozenset[str]
 
 
 class Write(Struct):
@@ -131,7 +133,7 @@ class Engine:
                 write.result = result
         tx.flush()
         self._writer.execute("COMMIT")
-        return Committed(tx.position, frozenset(tx.due_numbers))
+        return Committed(tx.position, frozenset(tx.due_numbers), frozenset(tx.waiting))
 
     def _rollback(self) -> None:
         if self._writer.in_transaction:

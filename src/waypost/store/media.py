@@ -102,6 +102,7 @@ class Uploaded(Struct, frozen=True):
 def want(tx: Transaction, item: Want) -> str:
     """Note inbound media to be fetched at once; gives our id. Called inside the inbox's own transaction."""
     media_id = tx.ids.new("media", item.now)
+    tx.announce("media")
     tx.execute(
         "INSERT INTO media (id, tenant_id, number_id, contact_id, direction, state, provider_media_id, mime_type,"
         " sha256, filename, tries, next_try_at, provider_expires_at, created_at, version)"

@@ -197,6 +197,7 @@ CREATE INDEX messages_in_line ON messages (number_id, contact_id, rank, not_befo
 CREATE INDEX messages_blocking ON messages (number_id, contact_id) WHERE status IN ('sending', 'unknown');
 CREATE INDEX messages_expiring ON messages (expires_at) WHERE status IN ('accepted', 'held', 'retrying');
 CREATE INDEX messages_overdue ON messages (overdue_at) WHERE overdue_at IS NOT NULL;
+CREATE INDEX messages_unresolved ON messages (tenant_id, id) WHERE status = 'unresolved';
 CREATE INDEX messages_unknown ON messages (unknown_since) WHERE status = 'unknown';
 
 CREATE TABLE attempts (

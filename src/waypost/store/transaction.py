@@ -5,10 +5,10 @@ transaction and written with it: a change without its line cannot be committed b
 every operation in this room appends beside its change.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, TypeVar
 
 import apsw
 import msgspec
@@ -19,6 +19,7 @@ from waypost.domain.times import to_ms
 from waypost.store.codec import Codec
 
 Row = tuple[Any, ...]
+R = TypeVar("R")
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
@@ -65,6 +66,14 @@ class Reading:
         """Run a named query and give all its rows."""
         return self._connection.execute(sql, parameters).fetchall()
 
+    def snapshot(self, query: Callable[["Reading"], R]) -> R:
+        """Run `query` on one state of the rows, however many statements it takes."""
+        self._connection.execute("BEGIN")
+        try:
+            return query(self)
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Run a named query and give its first row, or None."""
         for row in self._connection.execute(sql, parameters):
@@ -80,6 +89,7 @@ class Transaction(Reading):
         self.ids = ids
         self._lines: list[Row] = []
         self.due_numbers: set[str] = set()
+        self.waiting: set[str] = set()
         self.position = int((self.one("SELECT max(position) FROM journal") or (0,))[0] or 0)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -124,6 +134,10 @@ class Transaction(Reading):
     def wake(self, number_id: str) -> None:
         """Say that the lane of `number_id` may have something to claim once this is committed."""
         self.due_numbers.add(number_id)
+
+    def announce(self, work: Literal["callbacks", "media"]) -> None:
+        """Say that there is work of this kind once this is committed."""
+        self.waiting.add(work)
 
     def mark(self) -> int:
         """Open a savepoint and give its mark."""
