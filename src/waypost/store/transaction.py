@@ -8,7 +8,7 @@ every operation in this room appends beside its change.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, TypeVar
+from typing import Any, Literal, TypeVar
 
 import apsw
 import msgspec
