@@ -93,7 +93,8 @@ class MemoryStore:
         if request.claim is not None and isinstance(answer, Answer):
             self._answers[request.claim.tenant_id, request.claim.key] = (request.claim.request_digest, answer)
         self._position += 1
-        committed = Committed(self._position, frozenset(item.number_id for item in request.items))
+        due = frozenset(item.number_id for item in request.items)
+        committed = Committed(self._position, due, frozenset())
         for told in self._followers:
             told(committed)
         return answer

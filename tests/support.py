@@ -158,12 +158,12 @@ async def access_of(number_id: str) -> Access:
     return Access(number_id, "1", "http://127.0.0.1:1", "v26.0", "Authorization: Bearer", "t")
 
 
-async def accept_text(
-    store: Store, number: SeededNumber, clock: FakeClock, to: str = "+4915550001111", **over: Any
-) -> str:
-    """Take a text straight through the store's operation; gives the message id."""
+def text_acceptance(
+    number: SeededNumber, clock: FakeClock, message_id: str, to: str = "+4915550001111", **over: Any
+) -> Acceptances:
+    """A text ready to be taken, as one request."""
     values: dict[str, Any] = {
-        "id": store.engine.ids.new("message", clock.now()),
+        "id": message_id,
         "tenant_id": number.tenant_id,
         "number_id": number.number_id,
         "portfolio_id": number.portfolio_id,
@@ -186,8 +186,16 @@ async def accept_text(
     def render(taken: Sequence[Taken]) -> Answer | WaypostError:
         return taken[0] if isinstance(taken[0], WaypostError) else Answer(202, b"{}")
 
-    await store.write(accept, Acceptances((item,), render, None, clock.now()))
-    return item.id
+    return Acceptances((item,), render, None, clock.now())
+
+
+async def accept_text(
+    store: Store, number: SeededNumber, clock: FakeClock, to: str = "+4915550001111", **over: Any
+) -> str:
+    """Take a text straight through the store's operation; gives the message id."""
+    message_id = store.engine.ids.new("message", clock.now())
+    await store.write(accept, text_acceptance(number, clock, message_id, to, **over))
+    return message_id
 
 
 def new_sender(store: Store, transport: ScriptedTransport, clock: FakeClock, **over: Any) -> Sender:

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import apsw
 import pytest
 from tests.support import (
     FakeClock,
@@ -14,12 +15,18 @@ from tests.support import (
     seed_number,
     settle,
     status_of,
+    text_acceptance,
 )
 
+from waypost.domain.errors import Unavailable
 from waypost.domain.outcomes import Failed, Sent, Unknown
 from waypost.domain.times import from_ms
 from waypost.outbox.sweeper import Sweeper
+from waypost.policies.decide import decide
 from waypost.store import messages
+from waypost.store.accept import accept
+from waypost.store.claims import ClaimRequest, claim
+from waypost.store.engine import Write
 from waypost.store.receipts import ReceiptItem, apply_receipts
 
 OK = Sent("auto")
@@ -323,3 +330,38 @@ async def test_the_journal_versions_of_a_message_are_contiguous(house):
     events = await store.read(journal.of_aggregate, number.tenant_id, message_id)
     assert [event.version for event in events] == list(range(1, len(events) + 1))
     assert from_ms(events[0].at) == FakeClock().now()
+
+
+async def test_a_claim_that_the_store_refused_is_made_again(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    await settle(sender)
+    message_id = await accept_text(store, number, clock)
+    other = apsw.Connection(str(store.engine.path))
+    store.engine._writer.set_busy_timeout(1)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Unavailable):
+        await sender.step()
+    other.execute("ROLLBACK")
+    other.close()
+    await settle(sender)
+
+    assert await status_of(store, number, message_id) == "sent"
+
+
+async def test_a_late_write_finds_what_its_batch_accepted_and_nobody_is_woken_twice(house):
+    store, clock, number = house
+    sender = new_sender(store, ScriptedTransport(OK), clock)
+    await settle(sender)
+    message_id = store.engine.ids.new("message", clock.now())
+    request = ClaimRequest(number.number_id, "life-1", 1, 10, 20.0, clock.now(), decide)
+    taking = text_acceptance(number, clock, message_id)
+    writes = [Write(claim, [request], late=True), Write(accept, taking)]
+
+    (commit,) = store.engine.commit_batch(writes)
+
+    ((claimed,),) = [answer.claimed for answer in writes[0].result]
+    assert claimed.message_id == message_id
+    assert commit.due_numbers == frozenset()

@@ -74,7 +74,7 @@ class Gateway:
             transport=transport,
             access_of=access.access_of,
             cloud=management,
-            acceptor=Acceptor(store, preflight, ids, clock, self.disk.check),
+            acceptor=Acceptor(store, preflight, ids, clock, self.disk.check, self.sender.expect),
             inbox=CallbackInbox(store, clock, self.disk.check),
             numbers=Numbers(store, management, access, config.cloud_api, clock),
             templates=Templates(store, management, access, clock),

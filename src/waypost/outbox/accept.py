@@ -81,9 +81,11 @@ class Acceptor:
         ids: IdSource,
         clock: Clock,
         check_room: Callable[[], None] = lambda: None,
+        expect: Callable[[str], None] = lambda number_id: None,
     ) -> None:
         self._store, self._preflight, self._ids, self._clock = store, preflight, ids, clock
         self._check_room = check_room  # raises Unavailable while the disk is nearly full
+        self._expect = expect  # told of a number right before its draft is written
         self._numbers: dict[tuple[str, str], tuple[datetime, SendingNumber]] = {}
 
     async def take(self, draft: AnyDraft, sender: Sender, claim: Claim | None) -> Answer:
@@ -100,6 +102,7 @@ class Acceptor:
                 else Answer(202, _encode(_accepted(item, result, now)))
             )
 
+        self._expect(item.number_id)
         answer: Answer = await self._store.write(accept, Acceptances((item,), render, claim, now))
         return answer
 
@@ -120,6 +123,8 @@ class Acceptor:
             ]
             return Answer(200, _encode({"results": results}))
 
+        for number_id in {item.number_id for item in items}:
+            self._expect(number_id)
         answer: Answer = await self._store.write(accept, Acceptances(items, render, claim, now))
         return answer
 

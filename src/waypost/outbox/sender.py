@@ -67,6 +67,11 @@ class Sender:
         self.woken = asyncio.Event()
         store.follow(self._told)
 
+    def expect(self, number_id: str) -> None:
+        """Ask the lane now: something is being accepted for it, and the claim may share its commit."""
+        self._told_of.add(number_id)
+        self.woken.set()
+
     def _told(self, commit: Committed) -> None:
         self._told_of |= commit.due_numbers
         if commit.due_numbers:
@@ -110,7 +115,12 @@ class Sender:
             for number_id in ready[:free]
         ]
         self._told_of.difference_update(ready[:free])
-        claims: list[Claim] = await self._store.write(claim, requests)
+        try:
+            claims: list[Claim] = await self._store.write(claim, requests, late=True)
+        except BaseException:
+            # Nothing was claimed: who was told of is still to be asked.
+            self._told_of.update(ready[:free])
+            raise
         for request, answer in zip(requests, claims, strict=True):
             self._note(request, answer)
             for claimed in answer.claimed:

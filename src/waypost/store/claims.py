@@ -156,6 +156,9 @@ def _claim(tx: Transaction, requests: Sequence[ClaimRequest]) -> list[Claim]:
         number_id = lane.request.number_id
         earliest = min((at for at in times[number_id] if at is not None), default=IN_LINE)
         answers[number_id] = Claim(lane.claimed, None if earliest == IN_LINE else earliest)
+        if len(lane.claimed) < lane.allowed:
+            # Everything due was considered here: what was accepted in this very commit need not be told of.
+            tx.due_numbers.discard(number_id)
     return [answers[request.number_id] for request in requests]
 
 

@@ -57,9 +57,12 @@ class Store:
         """Call `told` after every commit, on the caller's side: a wake-up, never the truth (that is the journal)."""
         self._followers.append(told)
 
-    async def write(self, operation: Operation, item: Any) -> Any:
-        """Run `operation` on `item` in the next group commit; raises what the operation says to this caller."""
-        write = Write(operation, item)
+    async def write(self, operation: Operation, item: Any, *, late: bool = False) -> Any:
+        """Run `operation` on `item` in the next group commit; raises what the operation says to this caller.
+
+        `late`: after the other operations of that commit.
+        """
+        write = Write(operation, item, late)
         for commit in await self._execution.write(write):
             for told in self._followers:
                 told(commit)

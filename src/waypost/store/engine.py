@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,18 @@ class Committed(Struct, frozen=True):
 
 
 class Write(Struct):
-    """One queued write and, after its batch, its result (a value, or the exception for its caller)."""
+    """One queued write and, after its batch, its result (a value, or the exception for its caller).
+
+    `late` writes run after the others of their batch: a claim then finds what was accepted in the same commit.
+    """
 
     operation: Operation
     item: Any
+    late: bool = False
     result: Any = None
+
+
+_is_late = attrgetter("late")
 
 
 def single(change: Callable[[Transaction, Any], Any]) -> Operation:
@@ -119,7 +127,7 @@ class Engine:
 
     def _attempt(self, writes: Sequence[Write]) -> Committed:
         groups: dict[Operation, list[Write]] = {}
-        for write in writes:
+        for write in sorted(writes, key=_is_late):
             groups.setdefault(write.operation, []).append(write)
         self._writer.execute("BEGIN IMMEDIATE")
         tx = Transaction(self._writer, self._codec, self.ids, self.timeline)
