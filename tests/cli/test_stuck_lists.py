@@ -119,7 +119,7 @@ async def test_only_what_has_waited_long_or_ended_lately_is_shown(
         (lambda reading: stuck.unknown(reading, "ten_1", 5), "messages_blocking"),
         (
             lambda reading: stuck.unresolved(reading, "ten_1", START, 7, 5),
-            "messages_by_tenant (tenant_id=? AND id>?)",
+            "messages_unresolved (tenant_id=? AND id>?)",
         ),
         (lambda reading: stuck.parked_callbacks(reading, "ten_1", 5), "callbacks_parked"),
     ],

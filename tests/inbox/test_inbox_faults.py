@@ -27,7 +27,7 @@ async def _states(bench: Bench) -> list[tuple[str, str | None]]:
 
 async def _replay(bench: Bench, tenant_id: str = "ten_1") -> None:
     (row,) = await bench.store.read(callbacks.page, "ten_1", "parked", None, 10)
-    item = callbacks.Replay(tenant_id, row.id, "operator", bench.clock.now())
+    item = callbacks.Replay(tenant_id, row.id, "operator", "mended", bench.clock.now())
     await bench.store.write(callbacks.replay, item)
 
 
@@ -168,7 +168,7 @@ async def test_only_what_is_parked_is_replayed_and_only_by_its_tenant(tmp_path: 
         await _replay(bench, "ten_2")
     await bench.receive(bench.sample("text"))
     (row,) = await bench.store.read(callbacks.page, "ten_1", "read", None, 10)
-    item = callbacks.Replay("ten_1", row.id, "operator", bench.clock.now())
+    item = callbacks.Replay("ten_1", row.id, "operator", "mended", bench.clock.now())
     with pytest.raises(Conflict):
         await bench.store.write(callbacks.replay, item)
 

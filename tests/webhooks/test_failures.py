@@ -105,7 +105,7 @@ async def test_a_parked_event_can_be_retried(tmp_path: Path) -> None:
     await stage.run(120)
     assert [row[1] for row in await stage.owed(subscriber.id)] == ["parked"]
     stage.endpoint.rule = lambda post: None
-    item = Retry("ten_1", subscriber.id, 2, "operator", stage.clock.now())
+    item = Retry("ten_1", subscriber.id, 2, "operator", "their fix is out", stage.clock.now())
     await stage.store.write(retry, item)
     with pytest.raises(Conflict):
         await stage.store.write(retry, item)

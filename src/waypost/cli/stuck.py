@@ -161,13 +161,11 @@ async def settle(
         desk.screen.document(done)
     state = (done or {}).get("status") or (done or {}).get("state") or "done"
     desk.screen.line(f"{item_id}: {action}, now {state}")
-    if body is None:
-        desk.screen.note("The journal names you and the time; this sort of change keeps no reason.")
 
 
 async def _route(
     desk: Desk, item_id: str, action: str, reason: str, subscriber_id: str | None
-) -> tuple[str, Wire | None]:
+) -> tuple[str, Wire]:
     """Give the route and body that settle it so; a usage error when that sort of thing can't be settled so."""
     noun = item_id.partition("_")[0]
     match noun, action:
@@ -182,13 +180,13 @@ async def _route(
         case "msg", "resend" | "fail" | "release":
             return f"/v1/messages/{item_id}:settle", {"action": action, "reason": reason}
         case "msg", "cancel":
-            return f"/v1/messages/{item_id}:cancel", None
+            return f"/v1/messages/{item_id}:cancel", because(reason)
         case "cal", "replay" | "retry":
-            return f"/v1/callbacks/{item_id}:replay", None
+            return f"/v1/callbacks/{item_id}:replay", because(reason)
         case "evt", "replay" | "retry":
             if subscriber_id is None:
                 raise typer.BadParameter("tell whom? an event is parked at a subscriber: --subscriber sub_…")
-            return f"/v1/subscribers/{subscriber_id}/events/{item_id}:retry", None
+            return f"/v1/subscribers/{subscriber_id}/events/{item_id}:retry", because(reason)
         case ("num", "resume" | "retry") | ("sub", "resume" | "retry"):
             plural = "numbers" if noun == "num" else "subscribers"
             return f"/v1/{plural}/{item_id}:resume", because(reason)

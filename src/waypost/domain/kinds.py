@@ -75,7 +75,5 @@ KINDS: dict[str, str] = {
     "key.created": "An API key was made.",
     "key.revoked": "An API key was revoked.",
     "key.rotated": "A key got a successor; both work during the overlap.",
-    "gateway.started": "A gateway process started.",
-    "gateway.stopped": "A gateway process drained and stopped.",
     "lane.taken": "A process holds the sending of one number, under a new epoch.",
 }

@@ -33,5 +33,5 @@ class Sweeper:
             return 0.0
         due = await self._store.read(sweeps.next_sweep_at)
         wait = self._interval_seconds if due is None else (due - to_ms(self._clock.now())) / 1000
-        # An unknown message that waits for evidence stays past its first look: never spin on it.
-        return min(max(wait, 0.25), self._interval_seconds)
+        # A message that cannot be settled yet must not make this spin.
+        return min(max(wait, 0.05), self._interval_seconds)

@@ -79,6 +79,7 @@ class Replay(Struct, frozen=True):
     tenant_id: str
     callback_id: str
     actor: str
+    reason: str | None
     now: datetime
 
 
@@ -180,7 +181,7 @@ def take_up(tx: Transaction, item: Replay) -> CallbackRow:
         "UPDATE callbacks SET state = 'stored', tries = tries + 1 WHERE id = ?",
         (item.callback_id,),
     )
-    _note(tx, item.tenant_id, item.callback_id, "callback.replayed", item.actor, item.now, None, None)
+    _note(tx, item.tenant_id, item.callback_id, "callback.replayed", item.actor, item.now, item.reason, None)
     return get(tx, item.tenant_id, item.callback_id)
 
 

@@ -45,6 +45,7 @@ class Retry(Struct, frozen=True):
     subscriber_id: str
     position: int
     actor: str
+    reason: str | None
     now: datetime
 
 
@@ -187,7 +188,7 @@ def retry(tx: Transaction, item: Retry) -> Event:
         (found.id, item.position, item.tenant_id),
     )
     (event,) = _events_at(tx, item.tenant_id, [item.position])
-    _tell(tx, found, [event], "retried", item.actor, item.now)
+    _tell(tx, found, [event], item.reason or "retried", item.actor, item.now)
     return event
 
 

@@ -3,9 +3,7 @@
 Each sweep takes a bounded page, so that a backlog never makes one long transaction; the caller repeats it.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -148,10 +146,15 @@ def tell_overdue(tx: Transaction, now: datetime) -> int:
 
 def next_sweep_at(reading: Reading) -> int | None:
     """Give when time next brings something about, in milliseconds."""
-    queries: Sequence[tuple[str, Any]] = (
-        ("SELECT min(expires_at) FROM messages WHERE status IN ('accepted', 'held', 'retrying')", 0),
-        ("SELECT min(overdue_at) FROM messages WHERE overdue_at IS NOT NULL", 0),
-        ("SELECT min(unknown_since) FROM messages WHERE status = 'unknown'", 1000),
+    queries = (
+        "SELECT min(expires_at) FROM messages WHERE status IN ('accepted', 'held', 'retrying')",
+        "SELECT min(overdue_at) FROM messages WHERE overdue_at IS NOT NULL",
     )
-    times = [row[0] + extra for sql, extra in queries if (row := reading.one(sql)) and row[0] is not None]
+    times = [row[0] for sql in queries if (row := reading.one(sql)) and row[0] is not None]
+    for rank, on_unknown, since in reading.rows(
+        "SELECT rank, on_unknown, min(unknown_since) FROM messages WHERE status = 'unknown' GROUP BY rank, on_unknown"
+    ):
+        rule = CLASSES[RANKS[rank]]
+        wait = rule.unknown_deadline_seconds if on_unknown == "wait" else rule.unknown_wait_seconds
+        times.append(since + wait * 1000)
     return min(times, default=None)

@@ -10,6 +10,7 @@ from waypost.domain.times import rfc3339
 from waypost.store import callbacks, inbound
 from waypost.store.callbacks import CallbackRow
 from waypost.store.inbound import Inbound
+from waypost.web.api.reasons import WithReason, reason_of
 from waypost.web.routing import Answer, Ask, Page, PageQuery, Route, page_of
 
 _INBOUND, _CALLBACKS = "inbound", "callbacks"
@@ -120,7 +121,9 @@ async def list_callbacks(ask: Ask) -> Page[CallbackView]:
 
 async def replay_callback(ask: Ask) -> Answer:
     """Read a parked callback again."""
-    item = callbacks.Replay(ask.caller.tenant_id, ask.path["callback_id"], ask.caller.actor, ask.now)
+    item = callbacks.Replay(
+        ask.caller.tenant_id, ask.path["callback_id"], ask.caller.actor, reason_of(ask), ask.now
+    )
     return await ask.change(callbacks.replay, item, _callback_view, status=202)
 
 
@@ -141,7 +144,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST", path="/v1/callbacks/{callback_id}:replay", scope="operations:write", tag=_CALLBACKS,
-        run=replay_callback, summary="Read a parked callback again", answer=CallbackView, status=202,
+        run=replay_callback, summary="Read a parked callback again", body=WithReason, body_optional=True,
+        answer=CallbackView, status=202,
         problems=(NotFound, Conflict),
         description="When its number was added, or its fault mended. What was applied before is not told again.",
     ),

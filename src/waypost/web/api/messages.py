@@ -25,6 +25,7 @@ from waypost.web.api.message_types import (
     message_view,
     timeline_view,
 )
+from waypost.web.api.reasons import WithReason, reason_of
 from waypost.web.routing import Answer, Ask, Page, Route, page_of, replay
 
 
@@ -135,7 +136,7 @@ class SettleBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def cancel(ask: Ask) -> Answer:
     """Cancel a message that has not been claimed."""
-    wish = _by_hand(ask, "cancel", "cancelled_by_caller")
+    wish = _by_hand(ask, "cancel", reason_of(ask) or "cancelled_by_caller")
     return await ask.change(messages.by_hand, wish, _settled(ask), status=200)
 
 
@@ -223,7 +224,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST", path="/v1/messages/{message_id}:cancel", scope="messages:send", tag="messages", run=cancel,
-        summary="Cancel a message that has not been claimed", answer=Settled, problems=(NotFound, Conflict),
+        summary="Cancel a message that has not been claimed", body=WithReason, body_optional=True,
+        answer=Settled, problems=(NotFound, Conflict),
     ),
     Route(
         method="POST", path="/v1/messages/{message_id}:settle", scope="operations:write", tag="messages", run=settle,

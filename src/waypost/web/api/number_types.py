@@ -10,7 +10,6 @@ from waypost.store.numbers import Number
 
 MetaId = Annotated[str, Meta(min_length=1, max_length=40, pattern="^[0-9]+$")]
 Secret = Annotated[str, Meta(min_length=1, max_length=2_000, pattern="^[!-~]+$")]
-Reason = Annotated[str, Meta(max_length=200, description="Told back in events; no personal content.")]
 
 
 class AddNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,12 +68,6 @@ class AddNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"AddNumber({self.phone_number_id})"
-
-
-class ChangeReason(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why."""
-
-    reason: Reason | None = None
 
 
 class RotateToken(Struct, frozen=True, forbid_unknown_fields=True):

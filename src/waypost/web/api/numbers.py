@@ -16,6 +16,7 @@ from waypost.store.numbers import Number
 from waypost.transports.cloud_api.wire import is_private_host
 from waypost.web.api import number_types as types
 from waypost.web.api.number_types import NumberShown, shown
+from waypost.web.api.reasons import WithReason
 from waypost.web.routing import Answer, Ask, Page, PageQuery, Route, page_of
 
 _TAG = "numbers"
@@ -154,9 +155,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _ONE, "numbers:write", "Remove a number; its token is destroyed", _remove, answer=NumberShown,
           problems=_COMMAND_PROBLEMS, tag=_TAG),
     Route("POST", f"{_ONE}:pause", "numbers:write", "Stop sending; what is accepted waits", _pause,
-          body=types.ChangeReason, body_optional=True, answer=NumberShown, problems=_COMMAND_PROBLEMS, tag=_TAG),
+          body=WithReason, body_optional=True, answer=NumberShown, problems=_COMMAND_PROBLEMS, tag=_TAG),
     Route("POST", f"{_ONE}:resume", "numbers:write", "Go on sending after a pause or a stop", _resume,
-          body=types.ChangeReason, body_optional=True, answer=NumberShown, problems=_COMMAND_PROBLEMS, tag=_TAG),
+          body=WithReason, body_optional=True, answer=NumberShown, problems=_COMMAND_PROBLEMS, tag=_TAG),
     Route("POST", f"{_ONE}:rotate-token", "numbers:write", "Replace the access token once Meta accepts it", _rotate,
           body=types.RotateToken, answer=NumberShown, problems=_COMMAND_PROBLEMS, tag=_TAG),
     Route("POST", f"{_ONE}:refresh", "numbers:write", "Read health, quality and limits from Meta now", _refresh,

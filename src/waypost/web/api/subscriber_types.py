@@ -32,7 +32,6 @@ Scheme = Annotated[
 Secret = Annotated[
     str, Meta(max_length=120, description="A `whsec_…` secret to use instead of a new one; `v1` only.")
 ]
-Reason = Annotated[str, Meta(min_length=1, max_length=200, description="Why; it is shown and journaled.")]
 
 
 class CreateSubscriber(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,12 +55,6 @@ class ChangeSubscriber(Struct, frozen=True, forbid_unknown_fields=True):
     label: Label | UnsetType = UNSET
     kinds: Kinds | UnsetType = UNSET
     batch_events_max: BatchEvents | UnsetType = UNSET
-
-
-class WithReason(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why it is done."""
-
-    reason: Reason | None = None
 
 
 class RotateSecret(Struct, frozen=True, forbid_unknown_fields=True):

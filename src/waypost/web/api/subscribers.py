@@ -15,6 +15,7 @@ from waypost.store.journal import position_now, position_of
 from waypost.store.transaction import Reading, Transaction
 from waypost.transports.egress import check_url
 from waypost.web.api import subscriber_types as types
+from waypost.web.api.reasons import WithReason, reason_of
 from waypost.web.routing import Answer, Ask, Page, PageQuery, Route, page_of, running
 from waypost.webhooks import filters
 from waypost.webhooks.payloads import is_pushed
@@ -250,7 +251,9 @@ async def _retry(ask: Ask) -> Answer:
         raise NotFound(
             "There is no such event.", remedy="List them with GET /v1/subscribers/{id}/events."
         ) from None
-    item = replays.Retry(ask.caller.tenant_id, ask.path["subscriber_id"], position, ask.caller.actor, ask.now)
+    item = replays.Retry(
+        ask.caller.tenant_id, ask.path["subscriber_id"], position, ask.caller.actor, reason_of(ask), ask.now
+    )
     return await ask.change(replays.retry, item, lambda event: types.ReplayTold(1, 0), status=202)
 
 
@@ -296,7 +299,7 @@ ROUTES: tuple[Route, ...] = (
         "subscribers:write",
         "Pause telling; events wait",
         _pause,
-        body=types.WithReason,
+        body=WithReason,
         body_optional=True,
         answer=types.SubscriberShown,
     ),
@@ -306,7 +309,7 @@ ROUTES: tuple[Route, ...] = (
         "subscribers:write",
         "Resume after a pause or a 410",
         _resume,
-        body=types.WithReason,
+        body=WithReason,
         body_optional=True,
         answer=types.SubscriberShown,
     ),
@@ -355,6 +358,8 @@ ROUTES: tuple[Route, ...] = (
         "subscribers:write",
         "Try a parked event again",
         _retry,
+        body=WithReason,
+        body_optional=True,
         answer=types.ReplayTold,
         status=202,
     ),
