@@ -57,7 +57,7 @@ class MemoryStore:
         """Call `told` after every change."""
         self._followers.append(told)
 
-    async def write(self, operation: Any, item: Any) -> Any:
+    async def write(self, operation: Any, item: Any, *, late: bool = False) -> Any:
         """Carry out the operation on the dictionaries."""
         result = self._operations[operation](item)
         if isinstance(result, BaseException):
