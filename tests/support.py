@@ -16,6 +16,7 @@ from waypost.domain.outcomes import Outcome, Sent
 from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
 from waypost.outbox.sender import Sender
+from waypost.policies.decide import decide
 from waypost.store import journal, messages
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.codec import Codec
@@ -186,7 +187,7 @@ def text_acceptance(
     def render(taken: Sequence[Taken]) -> Answer | WaypostError:
         return taken[0] if isinstance(taken[0], WaypostError) else Answer(202, b"{}")
 
-    return Acceptances((item,), render, None, clock.now())
+    return Acceptances((item,), render, None, clock.now(), decide)
 
 
 async def accept_text(

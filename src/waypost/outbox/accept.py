@@ -26,6 +26,7 @@ from waypost.domain.ids import IdSource
 from waypost.domain.keys import Environment, check_number
 from waypost.domain.ports import Clock
 from waypost.domain.times import rfc3339, to_ms
+from waypost.policies.decide import decide
 from waypost.store import contacts
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.database import Store
@@ -103,7 +104,7 @@ class Acceptor:
             )
 
         self._expect(item.number_id)
-        answer: Answer = await self._store.write(accept, Acceptances((item,), render, claim, now))
+        answer: Answer = await self._store.write(accept, Acceptances((item,), render, claim, now, decide))
         return answer
 
     async def take_batch(
@@ -125,7 +126,7 @@ class Acceptor:
 
         for number_id in {item.number_id for item in items}:
             self._expect(number_id)
-        answer: Answer = await self._store.write(accept, Acceptances(items, render, claim, now))
+        answer: Answer = await self._store.write(accept, Acceptances(items, render, claim, now, decide))
         return answer
 
     async def _prepared_or_error(

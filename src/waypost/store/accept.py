@@ -5,6 +5,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from waypost.domain.classes import RANKS
+from waypost.domain.decisions import Decision, Facts, Refuse
 from waypost.domain.errors import Conflict, WaypostError
 from waypost.domain.times import optional_ms, to_ms
 from waypost.store import contacts, conversations, idempotency
@@ -47,6 +49,7 @@ class Acceptances(Struct, frozen=True):
     render: Callable[[Sequence[Taken]], Answer | WaypostError]
     claim: Claim | None
     now: datetime
+    decide: Callable[[Facts], Decision]
 
 
 _INSERT_CONTENT = "INSERT INTO contents (id, tenant_id, contact_id, body) VALUES (?, ?, ?, ?)"
@@ -154,7 +157,7 @@ def accept(tx: Transaction, requests: Sequence[Acceptances]) -> Sequence[Answer 
             if stored is not None:
                 answers.append(stored)
                 continue
-        answer = request.render([_take(batch, item, request.now) for item in request.items])
+        answer = request.render([_take(batch, item, request) for item in request.items])
         if claim is not None and isinstance(answer, Answer):
             batch.answers[claim.tenant_id, claim.key] = (claim, answer)
         answers.append(answer)
@@ -170,18 +173,17 @@ def _alias(item: Acceptance) -> contacts.AliasSeen:
     return contacts.AliasSeen(kind, item.recipient, item.portfolio_id)
 
 
-def _take(batch: _Batch, item: Acceptance, now: datetime) -> Taken:
-    tx, tenant = batch.tx, item.tenant_id
+def _take(batch: _Batch, item: Acceptance, request: Acceptances) -> Taken:
+    tx, tenant, now = batch.tx, item.tenant_id, request.now
     met = batch.meet(item, now)
     contact_id = met.contact_id
-    if item.assignee is not None and met.assignee not in (None, item.assignee):
-        return Conflict(
-            f"the conversation is with {met.assignee} now",
-            code="assignee_relieved",
-            field="assignee",
-            remedy="hand the conversation over first, or leave `assignee` out",
-        )
     at = to_ms(now)
+    # The gate runs here so that the caller hears of a refusal, and again at the claim, where it counts. What it would
+    # hold is taken, and held there.
+    facts = Facts(RANKS[item.rank], item.type, item.assignee, met.assignee, None, to_ms(item.expires_at), at)
+    decision = request.decide(facts)
+    if isinstance(decision, Refuse):
+        return _refusal(decision, met.assignee)
     not_before = max(optional_ms(item.not_before) or at, at)
     line = (item.number_id, contact_id, item.rank)
     behind = line in batch.heads or (met.may_wait and is_behind(tx, *line, not_before, item.id))
@@ -208,6 +210,17 @@ def _take(batch: _Batch, item: Acceptance, now: datetime) -> Taken:
         )
     )
     return contact_id
+
+
+def _refusal(decision: Refuse, conversation_assignee: str | None) -> Conflict:
+    if decision.reason == "assignee_relieved":
+        return Conflict(
+            f"the conversation is with {conversation_assignee} now",
+            code=decision.reason,
+            field="assignee",
+            remedy="hand the conversation over first, or leave `assignee` out",
+        )
+    return Conflict("the policies refuse this message", code=decision.reason)
 
 
 def _row(
