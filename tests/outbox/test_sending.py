@@ -142,6 +142,12 @@ async def test_an_unknown_otp_is_resent_by_its_class_and_the_double_is_visible(h
     assert len(transport.spoken) == 2
     assert await status_of(store, number, message_id) == "sent"
     assert [a.state for a in await attempts(store, number, message_id)] == ["unknown", "sent"]
+    assert "message.doubled" not in await kinds_of(store, number, message_id)
+
+    for status in ("sent", "delivered"):
+        late = receipt(number, clock, status, echo=transport.spoken[0][0], wamid="wamid.first")
+        await store.write(apply_all, [late])
+    assert (await kinds_of(store, number, message_id)).count("message.doubled") == 1
 
 
 async def test_an_unknown_message_ends_unresolved_at_its_deadline_and_later_evidence_corrects_it(house):

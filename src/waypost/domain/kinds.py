@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "message.expired": "Its time ran out before it was sent.",
     "message.cancelled": "Withdrawn by its caller before it was claimed.",
     "message.refused": "The policies said never; final.",
+    "message.doubled": "The provider took two attempts of it: the person may see it twice.",
     "message.overdue": "Not known to be delivered at `deliver_by`: time for the caller's fallback.",
     "message.released": "A held message may be claimed again.",
     "attempt.receipted": "A receipt added evidence to an attempt without changing its message's status.",

@@ -140,25 +140,40 @@ class Bench:
             self.freed.add((message.number_id, message.contact_id))
         return True
 
+    def take(self, attempt: AttemptState, at: int) -> None:
+        """Note that the provider has this attempt; when it has another of the same message, too, tell of the double."""
+        if attempt.state == "sent":
+            return
+        attempt.state, attempt.changed = "sent", True
+        if self.messages[attempt.message_id].attempts > 1 and "sent" in self._others(attempt):
+            self._tell(attempt, "message.doubled", at, {})
+
     def _in_doubt(self, attempt: AttemptState) -> bool:
         """Tell whether another attempt of the same message has no known outcome."""
-        others = self.tx.rows(
-            "SELECT id, state FROM attempts WHERE message_id = ? AND id <> ?",
-            (attempt.message_id, attempt.id),
-        )
-        return any(
-            (self.attempts[i].state if i in self.attempts else state) == "unknown" for i, state in others
-        )
+        return "unknown" in self._others(attempt)
+
+    def _others(self, attempt: AttemptState) -> list[str]:
+        """Give the states of the message's other attempts."""
+        return [
+            self.attempts[i].state if i in self.attempts else state
+            for i, state in self.tx.rows(
+                "SELECT id, state FROM attempts WHERE message_id = ? AND id <> ?",
+                (attempt.message_id, attempt.id),
+            )
+        ]
 
     def note(self, attempt: AttemptState, at: int, facts: dict[str, Any]) -> None:
         """Journal evidence that left the message's status as it was."""
+        self._tell(attempt, "attempt.receipted", at, facts)
+
+    def _tell(self, attempt: AttemptState, kind: str, at: int, facts: dict[str, Any]) -> None:
         message = self.messages[attempt.message_id]
         message.version += 1
         message.changed = True
         self.tx.journal(
             Line(
                 message.tenant_id,
-                "attempt.receipted",
+                kind,
                 message.id,
                 message.version,
                 "meta",

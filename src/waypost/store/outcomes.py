@@ -68,7 +68,7 @@ def _record_sent(tx: Transaction, bench: Bench, attempt: AttemptState, item: Ans
     attempt.provider_message_id = attempt.provider_message_id or sent.provider_message_id
     if attempt.state != "failed":
         # A failed receipt may have overtaken the answer: it stays the better evidence.
-        attempt.state = "sent"
+        bench.take(attempt, at)
         attempt.sent_at = attempt.sent_at or at
         facts: dict[str, object] = {"provider_message_id": sent.provider_message_id}
         if sent.message_status is not None:

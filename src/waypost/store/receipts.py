@@ -122,7 +122,7 @@ def _apply_one(tx: Transaction, bench: Bench, attempt: AttemptState, item: Recei
         setattr(attempt, column, to_ms(item.at))
     if attempt.state in ("sending", "unknown") or (attempt.state == "failed" and item.status != "sent"):
         # Proof that it went out settles what was in doubt; delivered beats an earlier failure.
-        attempt.state = "sent"
+        bench.take(attempt, now)
     if fresh_pricing:
         attempt.pricing = item.pricing
     attempt.changed = True
