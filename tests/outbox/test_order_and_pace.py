@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
+from tests.outbox.stage import OK, STUMBLE, attempts
 from tests.support import (
     FakeClock,
     ScriptedTransport,
@@ -15,35 +15,11 @@ from tests.support import (
     status_of,
 )
 
-from waypost.domain.outcomes import Failed, Sent, Unknown
-from waypost.store import messages, pacing
+from waypost.domain.outcomes import Unknown
+from waypost.store import pacing
 from waypost.store.engine import single
 from waypost.store.lines import lift_blocks
 from waypost.store.messages import ByHand, by_hand
-from waypost.store.receipts import ReceiptItem
-
-OK = Sent("auto")
-STUMBLE = Failed(131000, "retry", "Something went wrong", "try later")
-REFUSED = Failed(131026, "fail_contact", "Message undeliverable", "not on WhatsApp")
-PAIR = Failed(131056, "wait_pair", "pair rate limit", "slow down")
-THROTTLED = Failed(130429, "wait_number", "rate limit", "slow down")
-STOPPED = Failed(190, "stop_lane", "Access token has expired", "renew it")
-
-
-@pytest.fixture
-async def house(tmp_path):
-    store, clock = new_store(tmp_path), FakeClock()
-    return store, clock, await seed_number(store)
-
-
-async def attempts(store, number, message_id):
-    return await store.read(messages.attempts_of, number.tenant_id, message_id)
-
-
-def receipt(number, clock, status, *, echo=None, wamid="wamid.1", failure=None):
-    return ReceiptItem(
-        number.tenant_id, number.number_id, wamid, echo, status, clock.now(), failure, None, clock.now()
-    )
 
 
 async def test_messages_to_one_person_go_one_by_one_in_the_order_accepted(house):

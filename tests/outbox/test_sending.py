@@ -5,21 +5,20 @@ from datetime import timedelta
 
 import apsw
 import pytest
+from tests.outbox.stage import OK, PAIR, REFUSED, STOPPED, STUMBLE, THROTTLED, attempts, receipt
 from tests.support import (
     FakeClock,
     ScriptedTransport,
     accept_text,
     kinds_of,
     new_sender,
-    new_store,
-    seed_number,
     settle,
     status_of,
     text_acceptance,
 )
 
 from waypost.domain.errors import Unavailable
-from waypost.domain.outcomes import Failed, Sent, Unknown
+from waypost.domain.outcomes import Sent, Unknown
 from waypost.domain.times import from_ms
 from waypost.outbox.sweeper import Sweeper
 from waypost.policies.decide import decide
@@ -27,30 +26,7 @@ from waypost.store import messages
 from waypost.store.accept import accept
 from waypost.store.claims import ClaimRequest, claim
 from waypost.store.engine import Write
-from waypost.store.receipts import ReceiptItem, apply_receipts
-
-OK = Sent("auto")
-STUMBLE = Failed(131000, "retry", "Something went wrong", "try later")
-REFUSED = Failed(131026, "fail_contact", "Message undeliverable", "not on WhatsApp")
-PAIR = Failed(131056, "wait_pair", "pair rate limit", "slow down")
-THROTTLED = Failed(130429, "wait_number", "rate limit", "slow down")
-STOPPED = Failed(190, "stop_lane", "Access token has expired", "renew it")
-
-
-@pytest.fixture
-async def house(tmp_path):
-    store, clock = new_store(tmp_path), FakeClock()
-    return store, clock, await seed_number(store)
-
-
-async def attempts(store, number, message_id):
-    return await store.read(messages.attempts_of, number.tenant_id, message_id)
-
-
-def receipt(number, clock, status, *, echo=None, wamid="wamid.1", failure=None):
-    return ReceiptItem(
-        number.tenant_id, number.number_id, wamid, echo, status, clock.now(), failure, None, clock.now()
-    )
+from waypost.store.receipts import apply_receipts
 
 
 async def test_an_accepted_message_is_spoken_once_and_its_timeline_tells_it(house):

@@ -11,6 +11,11 @@ def to_ms(at: datetime) -> int:
     return (at - _EPOCH) // _MILLISECOND
 
 
+def to_ms_up(at: datetime) -> int:
+    """Give `at` as milliseconds, rounded up: for what must not happen before."""
+    return -((_EPOCH - at) // _MILLISECOND)
+
+
 def from_ms(value: int) -> datetime:
     """Give milliseconds since the epoch as an aware UTC datetime."""
     return _EPOCH + timedelta(milliseconds=value)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from waypost.domain.classes import RANKS
 from waypost.domain.decisions import Decision, Facts, Refuse
 from waypost.domain.errors import Conflict, WaypostError
-from waypost.domain.times import optional_ms, to_ms
+from waypost.domain.times import optional_ms, to_ms, to_ms_up
 from waypost.store import contacts, conversations, idempotency
 from waypost.store.idempotency import Answer, Claim
 from waypost.store.lines import IN_LINE, is_behind
@@ -184,7 +184,7 @@ def _take(batch: _Batch, item: Acceptance, request: Acceptances) -> Taken:
     decision = request.decide(facts)
     if isinstance(decision, Refuse):
         return _refusal(decision, met.assignee)
-    not_before = max(optional_ms(item.not_before) or at, at)
+    not_before = at if item.not_before is None else max(to_ms_up(item.not_before), at)
     line = (item.number_id, contact_id, item.rank)
     behind = line in batch.heads or (met.may_wait and is_behind(tx, *line, not_before, item.id))
     scheduled = not_before > at
