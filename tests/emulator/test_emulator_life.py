@@ -1,7 +1,6 @@
 """The emulator starts, stops and starts again; as a program it tells its constants; a person uses its page."""
 
 import asyncio
-import shutil
 
 import aiohttp
 import pytest
@@ -10,7 +9,6 @@ from waypost.emulator import DEMO, Emulator
 from waypost.emulator.serve import run
 from waypost.emulator.stage import Pace
 
-CHROMIUM = shutil.which("chromium")
 BODY = {"messaging_product": "whatsapp", "to": "+4915550001111", "type": "text", "text": {"body": "hello"}}
 
 
@@ -82,8 +80,7 @@ async def test_statuses_follow_the_real_clock_too(bench):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-async def test_a_person_answers_on_the_page(bench):
+async def test_a_person_answers_on_the_page(bench, chromium):
     from playwright.async_api import async_playwright, expect
 
     buttons = {"buttons": [{"type": "reply", "reply": {"id": "yes", "title": "Yes please"}}]}
@@ -95,7 +92,7 @@ async def test_a_person_answers_on_the_page(bench):
     )
     await bench.pass_time()
     async with async_playwright() as tool:
-        browser = await tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = await tool.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = await browser.new_page()
         await page.goto(f"{bench.base}/?phone={DEMO.phone_digits}", wait_until="domcontentloaded")
         await page.get_by_role("button", name="Yes please").click()

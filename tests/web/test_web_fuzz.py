@@ -11,18 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 from tests.support import seed_number
 from tests.web.client import new_parts
+from tests.web.fuzzing import fuzz_route, send_and_check
 
 from waypost.config import Config
 from waypost.domain.errors import ProviderRefused
@@ -37,12 +29,6 @@ from waypost.web.routing import Ask, Route
 # These are here to say 501, which is a 5xx by design.
 _NOT_BUILT = {"/v1/campaigns", "/v1/evidence"}
 _TAGS_WITHOUT_PROVIDER = {"keys", "operations", "about", "messages", "callbacks"}
-_CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
 _ROUTES = all_routes(Config())
 _FUZZED = [
     each
@@ -68,30 +54,11 @@ def _fuzz(folder: Path, routes: tuple[Route, ...], route: Route, examples: int) 
     operation = schema[route.path][route.method]
     headers = {"Authorization": f"Bearer {text}"}
     statuses: set[int] = set()
-    strategies = [operation.as_strategy(generation_mode=GenerationMode.POSITIVE)]
-    if route.body is not None or route.query is not None:
-        strategies.append(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
-
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=st.one_of(*strategies))
-    def fuzz(case: Any) -> None:
-        response = case.call(headers=headers)
-        statuses.add(response.status_code)
-        case.validate_response(response, checks=_CHECKS, headers=headers)
-
-    fuzz()
+    fuzz_route(operation, route.body is not None or route.query is not None, headers, examples, statuses)
     for body in route.examples.values() if "{" not in route.path else ():
         # What the document shows is not left to chance.
         shown = operation.Case(body=body, media_type="application/json")
-        response = shown.call(headers=headers)
-        statuses.add(response.status_code)
-        shown.validate_response(response, checks=_CHECKS, headers=headers)
+        send_and_check(shown, headers, statuses)
     return statuses
 
 
