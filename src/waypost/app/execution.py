@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
+
 from waypost.domain.errors import Unavailable
 from waypost.store.engine import Committed, Engine, Write
 from waypost.store.transaction import Reading
 
+log = structlog.get_logger("waypost.app")
 R = TypeVar("R")
 _Queued = tuple[Write, "asyncio.Future[Sequence[Committed]]"]
 
@@ -84,9 +87,21 @@ class ThreadedExecution:
             stopping = item is None
             if batch:
                 began = time.perf_counter()
-                commits = self._engine.commit_batch([write for write, _ in batch])
+                commits = self._commit([write for write, _ in batch])
                 seconds = time.perf_counter() - began
                 self._loop.call_soon_threadsafe(self._answer, batch, commits, seconds)
+
+    def _commit(self, writes: Sequence[Write]) -> Sequence[Committed]:
+        try:
+            return self._engine.commit_batch(writes)
+        except Exception as error:
+            # Not even the rollback went through. Nobody may wait for ever, and the next batch tries again.
+            log.error("batch_lost", error=type(error).__name__, writes=len(writes))
+            for write in writes:
+                write.result = Unavailable(
+                    "the database failed", code="database_failed", remedy="send again", retry_after_seconds=1
+                )
+            return ()
 
     def _answer(self, batch: Sequence[_Queued], commits: Sequence[Committed], seconds: float) -> None:
         self._queued -= len(batch)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from waypost.domain.errors import Unavailable
+from waypost.domain.errors import Unavailable, places
 
 log = structlog.get_logger("waypost.app")
 _PAUSE_SECONDS = 1.0
@@ -49,7 +49,7 @@ class Loop:
             log.warning("step_unavailable", loop=self.name, code=fault.code)
             self.fault = fault.code
         except Exception as error:
-            log.error("step_failed", loop=self.name, error=type(error).__name__, exc_info=True)
+            log.error("step_failed", loop=self.name, error=type(error).__name__, at=places(error))
             self.fault = type(error).__name__
         finally:
             self.beats += 1

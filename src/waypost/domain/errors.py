@@ -15,6 +15,8 @@ WaypostError                      code, message, field, remedy, HTTP status
 └── Unavailable             503   disk full, database locked, draining; Retry-After
 """
 
+import traceback
+
 
 class WaypostError(Exception):
     """Root: everything a caller may be told. `code` is stable, `remedy` says what to do next."""
@@ -109,3 +111,9 @@ class Unavailable(WaypostError):
     """Not now: the disk is full, the database locked, the process draining."""
 
     status, code = 503, "unavailable"
+
+
+def places(error: BaseException) -> list[str]:
+    """Give where an unexpected error came through, innermost last; its words may hold content and stay out of logs."""
+    frames = list(traceback.extract_tb(error.__traceback__))[-8:]
+    return [f"{frame.filename.rpartition('/waypost/')[2]}:{frame.lineno}" for frame in frames]

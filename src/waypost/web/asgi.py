@@ -6,9 +6,7 @@ problems for whatever is raised, one log line and one figure per request.
 """
 
 import re
-import traceback
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -16,7 +14,7 @@ from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from waypost.domain.errors import NotFound, WaypostError
+from waypost.domain.errors import NotFound, WaypostError, places
 from waypost.web import problems
 from waypost.web.endpoint import Endpoint, send_answer
 from waypost.web.limits import header
@@ -102,7 +100,7 @@ class Front:
             out.status = out.status or 499
         except Exception as error:
             # The message of an exception may hold what a caller sent, so only its kind and place are told.
-            _log.error("unexpected", request_id=request_id, error=type(error).__name__, at=_places(error))
+            _log.error("unexpected", request_id=request_id, error=type(error).__name__, at=places(error))
             if out.status:
                 return
             await send_answer(problems.internal(request_id), out.send)
@@ -199,8 +197,3 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-def _places(error: BaseException) -> list[str]:
-    frames: list[Any] = traceback.extract_tb(error.__traceback__)[-8:]
-    return [f"{frame.filename.rpartition('/waypost/')[2]}:{frame.lineno}" for frame in frames]
