@@ -11,8 +11,8 @@ from waypost.domain.ports import Randomness
 
 def master_key(settings: Secrets, randomness: Randomness) -> bytes:
     """Give the 32 bytes everything sealed depends on. Losing them loses every stored token and secret."""
-    if settings.master_key is not None:
-        return base64.b64decode(settings.master_key)
+    if settings.master_key_bytes is not None:
+        return settings.master_key_bytes
     path = Path(settings.key_file)
     try:
         text = path.read_text()

@@ -80,11 +80,6 @@ def held(reading: Reading, owner: str) -> list[Lane]:
     return _lanes(reading, "WHERE owner = ?", (owner,))
 
 
-def lanes_of(reading: Reading, tenant_id: str) -> list[Lane]:
-    """Give every lane of a tenant, for operators."""
-    return _lanes(reading, "WHERE tenant_id = ?", (tenant_id,))
-
-
 def _lanes(reading: Reading, where: str, parameters: Sequence[str]) -> list[Lane]:
     return [
         Lane(*row)
