@@ -1,11 +1,13 @@
 """Telling subscribers on a bad day: dead, slow, gone, overloaded, or choking on one event."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.webhooks.stage import Answer, Happening, Post, Stage, by_contact, says
 
@@ -239,3 +241,21 @@ async def test_progress_waits_for_a_full_disk_and_nothing_is_lost(tmp_path: Path
     await stage.settle()
     assert sorted(stage.endpoint.told_ids) == sorted(ids)
     assert (await stage.row(subscriber.id)).position == 3
+
+
+async def test_a_drain_ends_while_the_store_takes_nothing_and_the_successor_repeats(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    subscriber = await stage.subscribe()
+    ids = await stage.happen("con_a")
+    stage.endpoint.gate = asyncio.Event()
+    await stage.settle()
+    with contextlib.closing(apsw.Connection(str(tmp_path / "w.sqlite"))) as foreign:
+        foreign.execute("BEGIN IMMEDIATE")
+        stage.endpoint.gate.set()
+        await asyncio.wait_for(stage.teller.drain(), 30)
+    assert stage.endpoint.told_ids == ids
+    assert (await stage.row(subscriber.id)).position == 1
+    stage.new_teller()
+    await stage.settle()
+    assert stage.endpoint.told_ids == [*ids, *ids]
+    assert (await stage.row(subscriber.id)).position == 2

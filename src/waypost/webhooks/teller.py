@@ -261,12 +261,17 @@ class Teller:
             except Unavailable as fault:
                 # Until this is written nothing newer is, so the windows fill up and telling stops by itself.
                 log.warning("progress_not_yet_written", code=fault.code)
+                if self._draining:
+                    raise
                 await self._clock.sleep(fault.retry_after_seconds or 1)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            # What the store says is the truth: go back to it, at the price of repeats.
+            # What the store says is the truth: go back to it, at the price of repeats. What was learnt since is of
+            # no use without what was lost: written alone, it could move the mark past an event still owed.
             log.error("progress_abandoned", error=type(error).__name__)
+            for subscriber_id in self._being_written:
+                self._followers.pop(subscriber_id, None)
             self._to_read.update(self._being_written)
         self._writing, self._being_written = None, frozenset()
         self.woken.set()
@@ -284,7 +289,7 @@ class Teller:
         return (min(time for time in times if time > now_ms) - now_ms) / 1000
 
     async def drain(self) -> None:
-        """Start nothing more, let what is on its way be answered, and write all progress."""
+        """Start nothing more, let what is on its way be answered, and write all progress that the store takes."""
         self._draining = True
         while self._tasks:
             await asyncio.wait(set(self._tasks))
