@@ -19,7 +19,8 @@ from waypost.domain.times import to_ms
 from waypost.store import contacts, conversations, keys
 from waypost.store.codec import Codec
 from waypost.store.database import Store
-from waypost.store.engine import Engine, single
+from waypost.store.engine import single
+from waypost.store.sqlite import SqliteEngine
 from waypost.store.transaction import Transaction
 
 MASTER_KEY = bytes(range(32))
@@ -72,7 +73,7 @@ def point(folder: Path, base_url: str) -> None:
 
 async def _seed(folder: Path, base_url: str) -> str:
     randomness = SystemRandomness()
-    engine = Engine(
+    engine = SqliteEngine(
         folder / "waypost.sqlite", Codec(MASTER_KEY, randomness), IdSource(randomness), lambda: "bench"
     )
     store = Store(engine)

@@ -30,7 +30,7 @@ from waypost.outbox.accept import Acceptor
 from waypost.outbox.sender import Sender
 from waypost.store.codec import Codec
 from waypost.store.database import Store
-from waypost.store.engine import Engine
+from waypost.store.sqlite import SqliteEngine
 from waypost.transports.base import Access
 from waypost.transports.cloud_api.api import CloudApi, new_wire
 from waypost.web.api import messages
@@ -88,7 +88,7 @@ class Subject:
     def _durable(self) -> Store:
         config = self._config.store
         codec = Codec(MASTER_KEY, self._randomness)
-        engine = Engine(Path(config.path), codec, self._ids, lambda: "bench")
+        engine = SqliteEngine(Path(config.path), codec, self._ids, lambda: "bench")
         execution = ThreadedExecution(
             engine,
             batch_max=config.batch_rows_max,

@@ -21,8 +21,9 @@ from waypost.store import journal, messages
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.codec import Codec
 from waypost.store.database import Store
-from waypost.store.engine import Engine, single
+from waypost.store.engine import single
 from waypost.store.idempotency import Answer
+from waypost.store.sqlite import SqliteEngine
 from waypost.store.transaction import Transaction
 from waypost.transports.base import Access, Done, Recipient
 
@@ -63,7 +64,7 @@ def new_store(folder: Path, seed: int = 1) -> Store:
     """A store on a fresh file in `folder`, run inline."""
     randomness = SeededRandomness(seed)
     return Store(
-        Engine(folder / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t1")
+        SqliteEngine(folder / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t1")
     )
 
 

@@ -10,7 +10,8 @@ from waypost.app.loops import Loop
 from waypost.domain.errors import Unavailable
 from waypost.store import journal
 from waypost.store.database import Store
-from waypost.store.engine import Engine, single
+from waypost.store.engine import single
+from waypost.store.sqlite import SqliteEngine
 
 
 async def test_a_failing_step_is_logged_by_class_and_place_and_the_loop_goes_on():
@@ -36,7 +37,7 @@ async def test_a_failing_step_is_logged_by_class_and_place_and_the_loop_goes_on(
     assert "customer" not in str(line)
 
 
-class OnceBroken(Engine):
+class OnceBroken(SqliteEngine):
     """An engine whose first batch meets a fault that nothing inside catches."""
 
     broken = True
@@ -56,7 +57,7 @@ def touch(tx, item):
 async def test_a_lost_batch_is_told_to_its_callers_and_the_writer_goes_on(tmp_path):
     plain = new_store(tmp_path)
     plain.engine.close()
-    engine = OnceBroken(tmp_path / "w.sqlite", plain.engine._codec, plain.engine.ids, lambda: "t1")
+    engine = OnceBroken(tmp_path / "w.sqlite", plain.engine.codec, plain.engine.ids, lambda: "t1")
     execution = ThreadedExecution(engine, batch_max=10, queue_max=10, readers=1)
     store = Store(engine, execution)
     try:

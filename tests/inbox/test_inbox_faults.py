@@ -17,7 +17,7 @@ from waypost.inbox.reader import Reader
 from waypost.store import callbacks
 from waypost.store.codec import Codec
 from waypost.store.database import Store
-from waypost.store.engine import Engine
+from waypost.store.sqlite import SqliteEngine
 from waypost.transports.cloud_api.callbacks import parse
 
 
@@ -188,7 +188,7 @@ async def test_what_was_answered_before_a_crash_is_read_after_it(tmp_path: Path)
     bench.store.engine.close()
     randomness = SeededRandomness(2)
     store = Store(
-        Engine(tmp_path / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t2")
+        SqliteEngine(tmp_path / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t2")
     )
     reader = Reader(store, bench.clock, Inbox())
     while await reader.step() == 0.0:

@@ -125,15 +125,24 @@ def test_a_second_writer_on_the_same_file_is_refused(tmp_path):
     new_store(tmp_path).engine.close()
 
 
-def test_a_schema_of_another_release_is_refused(tmp_path):
+def test_a_schema_contracted_by_a_newer_release_is_refused_with_the_remedy(tmp_path):
     store = new_store(tmp_path)
-    store.engine._writer.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    store.engine._writer.execute("INSERT INTO meta VALUES ('schema_contracted', '99')")
     store.engine.close()
 
     with pytest.raises(Unavailable) as told:
         new_store(tmp_path)
 
-    assert told.value.code == "schema_version"
+    assert told.value.code == "schema_too_new"
+    assert "newer release" in told.value.remedy
+
+
+async def test_a_schema_expanded_by_a_newer_release_is_still_served(tmp_path):
+    store = new_store(tmp_path)
+    store.engine._writer.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    store.engine.close()
+
+    assert await positions(new_store(tmp_path)) == []
 
 
 async def test_an_idempotent_change_runs_once_and_another_body_is_refused(tmp_path):

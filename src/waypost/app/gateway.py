@@ -29,6 +29,7 @@ from waypost.outbox.sweeper import Sweeper
 from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import Committed, Engine
+from waypost.store.sqlite import SqliteEngine
 from waypost.transports.cloud_api.api import CloudApi, new_wire
 from waypost.transports.cloud_api.management import Management
 from waypost.transports.cloud_api.media import CloudMedia
@@ -191,7 +192,7 @@ async def build(config: Config) -> Gateway:
     # The writer's own source: a source of ids belongs to one thread.
     ids = IdSource(PooledRandomness())
     # The timeline names this life of the journal: a restore begins another.
-    engine = Engine(
+    engine = SqliteEngine(
         Path(config.store.path),
         codec,
         ids,

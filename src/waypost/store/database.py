@@ -57,6 +57,11 @@ class Store:
         """Call `told` after every commit, on the caller's side: a wake-up, never the truth (that is the journal)."""
         self._followers.append(told)
 
+    def hear(self, commit: Committed) -> None:
+        """Tell the followers of a commit, this process's or another's."""
+        for told in self._followers:
+            told(commit)
+
     async def write(self, operation: Operation, item: Any, *, late: bool = False) -> Any:
         """Run `operation` on `item` in the next group commit; raises what the operation says to this caller.
 
@@ -64,8 +69,7 @@ class Store:
         """
         write = Write(operation, item, late)
         for commit in await self._execution.write(write):
-            for told in self._followers:
-                told(commit)
+            self.hear(commit)
         if isinstance(write.result, BaseException):
             raise write.result
         return write.result

@@ -5,7 +5,7 @@ from pathlib import Path
 import apsw
 from msgspec import Struct
 
-from waypost.store.engine import SCHEMA_VERSION
+from waypost.store import schema
 
 _FAULTS_MAX = 5
 _BUSY_TIMEOUT_MS = 2_000
@@ -41,4 +41,4 @@ def inspect(path: Path) -> Inspection | str:
     finally:
         connection.close()
     faults = () if found == ["ok"] else tuple(found)
-    return Inspection(int(str(rows[0][0])) if rows else 0, SCHEMA_VERSION, int(str(lines[0][0])), faults)
+    return Inspection(int(str(rows[0][0])) if rows else 0, schema.wanted(), int(str(lines[0][0])), faults)

@@ -10,15 +10,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-import apsw
 import msgspec
 from msgspec import Struct
 
 from waypost.domain.ids import IdSource
 from waypost.domain.times import to_ms
 from waypost.store.codec import Codec
+from waypost.store.connection import Connection
+from waypost.store.connection import Row as Row
 
-Row = tuple[Any, ...]
 R = TypeVar("R")
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -57,34 +57,32 @@ class Line(Struct, frozen=True):
 class Reading:
     """A consistent view of the rows."""
 
-    def __init__(self, connection: apsw.Connection, codec: Codec, timeline: str) -> None:
+    def __init__(self, connection: Connection, codec: Codec, timeline: str) -> None:
         self._connection = connection
         self.codec = codec
         self.timeline = timeline
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run a named query and give all its rows."""
-        return self._connection.execute(sql, parameters).fetchall()
+        return self._connection.rows(sql, parameters)
 
     def snapshot(self, query: Callable[["Reading"], R]) -> R:
         """Run `query` on one state of the rows, however many statements it takes."""
-        self._connection.execute("BEGIN")
+        self._connection.begin_reading()
         try:
             return query(self)
         finally:
-            self._connection.execute("ROLLBACK")
+            self._connection.end_reading()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Run a named query and give its first row, or None."""
-        for row in self._connection.execute(sql, parameters):
-            return tuple(row)
-        return None
+        return self._connection.one(sql, parameters)
 
 
 class Transaction(Reading):
     """One transaction on the writer's connection; `position` is the journal's last one so far."""
 
-    def __init__(self, connection: apsw.Connection, codec: Codec, ids: IdSource, timeline: str) -> None:
+    def __init__(self, connection: Connection, codec: Codec, ids: IdSource, timeline: str) -> None:
         super().__init__(connection, codec, timeline)
         self.ids = ids
         self._lines: list[Row] = []
@@ -94,8 +92,7 @@ class Transaction(Reading):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a change and give the number of rows it touched."""
-        self._connection.execute(sql, parameters)
-        return self._connection.changes()
+        return self._connection.run(sql, parameters)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement.
@@ -104,10 +101,10 @@ class Transaction(Reading):
         """
         wanted = rows if isinstance(rows, list) else list(rows)
         if " VALUES (" not in sql and "\nVALUES (" not in sql:
-            self._connection.executemany(sql, wanted)
+            self._connection.run_many(sql, wanted)
             return
         for some in in_powers_of_two(wanted):
-            self._connection.execute(_of_rows(sql, len(some)), [value for row in some for value in row])
+            self._connection.run(_of_rows(sql, len(some)), [value for row in some for value in row])
 
     def journal(self, line: Line) -> int:
         """Append `line`; gives its position."""
@@ -141,17 +138,17 @@ class Transaction(Reading):
 
     def mark(self) -> int:
         """Open a savepoint and give its mark."""
-        self._connection.execute("SAVEPOINT operation")
+        self._connection.run("SAVEPOINT operation")
         return len(self._lines)
 
     def release(self) -> None:
         """Keep what was done since the mark."""
-        self._connection.execute("RELEASE operation")
+        self._connection.run("RELEASE operation")
 
     def undo(self, mark: int) -> None:
         """Take back what was done since the mark, journal lines too."""
-        self._connection.execute("ROLLBACK TO operation")
-        self._connection.execute("RELEASE operation")
+        self._connection.run("ROLLBACK TO operation")
+        self._connection.run("RELEASE operation")
         self.position -= len(self._lines) - mark
         del self._lines[mark:]
 

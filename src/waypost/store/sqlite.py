@@ -1,0 +1,186 @@
+"""The embedded engine: SQLite through apsw, WAL, `synchronous=FULL`, one writer, grouped commits."""
+
+import fcntl
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from waypost.domain.errors import Unavailable
+from waypost.domain.ids import IdSource
+from waypost.store import schema
+from waypost.store.codec import Codec
+from waypost.store.connection import Row
+from waypost.store.engine import Committed, Engine, brought
+from waypost.store.transaction import Reading, Transaction
+
+# SQLite's change log names a WAL-reset corruption fixed in 3.51.3: an older library is refused.
+_SQLITE_VERSION_MIN = 3051003
+_BUSY_TIMEOUT_MS = 5_000
+_OUTSIDE = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+)
+
+
+class SqliteConnection:
+    """A connection of apsw's."""
+
+    def __init__(self, raw: apsw.Connection) -> None:
+        self._raw = raw
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Run a query and give all its rows."""
+        return self._raw.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """Run a query and give its first row, or None."""
+        for row in self._raw.execute(sql, parameters):
+            return tuple(row)
+        return None
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a change and give the number of rows it touched."""
+        self._raw.execute(sql, parameters)
+        return self._raw.changes()
+
+    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a change once per row of parameters."""
+        self._raw.executemany(sql, rows)
+
+    def begin_reading(self) -> None:
+        """Begin to see one state of the rows, whatever others commit."""
+        self._raw.execute("BEGIN")
+
+    def end_reading(self) -> None:
+        """End what `begin_reading` began."""
+        self._raw.execute("ROLLBACK")
+
+
+class SqliteEngine(Engine):
+    """Owns the database file: exclusive by a lock beside it, so that there is never a second writer.
+
+    A fresh file gets this release's schema; an older one is expanded here, for nobody else can be using it.
+    """
+
+    def __init__(self, path: Path, codec: Codec, ids: IdSource, timeline: Callable[[], str]) -> None:
+        if apsw.SQLITE_VERSION_NUMBER < _SQLITE_VERSION_MIN:
+            raise Unavailable(
+                "this SQLite has a known corruption bug in WAL mode",
+                code="sqlite_too_old",
+                remedy="install apsw 3.51.3 or newer",
+            )
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Let go when closed, or when nothing holds the engine any more.
+        self._let_go = weakref.finalize(self, os.close, _lock(path))
+        # Made for this user alone; SQLite gives its WAL files the rights of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._writer = self._connect()
+        self._connection = SqliteConnection(self._writer)
+        self._migrate(timeline)
+        super().__init__(codec, ids, str(self._meta("timeline")))
+
+    def _begin(self) -> SqliteConnection:
+        self._writer.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def _commit(self, tx: Transaction) -> Committed:
+        self._writer.execute("COMMIT")
+        return brought(tx)
+
+    def _rollback(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def reading(self) -> Reading:
+        """Open a connection of its own for queries; one thread at a time may use it."""
+        return Reading(SqliteConnection(self._connect(readonly=True)), self.codec, self.timeline)
+
+    def close(self) -> None:
+        """Checkpoint, close and let go of the lock."""
+        # Not needed for durability: what a full disk keeps from being checkpointed, the next start reads from the WAL.
+        with suppress(apsw.FullError, apsw.IOError, apsw.BusyError):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._writer.close()
+        self._let_go()
+
+    def _connect(self, readonly: bool = False) -> apsw.Connection:
+        flags = (
+            apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        )
+        connection = apsw.Connection(str(self.path), flags=flags, statementcachesize=400)
+        connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        # A plan is kept whatever the parameters: this build of SQLite would else make a new one for every new value
+        # compared in a range, which took twenty times as long as running it (measured on `store/claims`).
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        if not readonly:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        return connection
+
+    def _meta(self, key: str) -> str | None:
+        for (value,) in self._writer.execute("SELECT value FROM meta WHERE key = ?", (key,)):
+            return str(value)
+        return None
+
+    def _migrate(self, timeline: Callable[[], str]) -> None:
+        has_meta = self._writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchall()
+        version = schema.version_of(self._meta) if has_meta else schema.Version(0, 0)
+        with self._writer:
+            for migration in schema.expansions(version):
+                schema.expand(self._connection, migration, str)
+            if not has_meta:
+                self._writer.execute("INSERT INTO meta (key, value) VALUES ('timeline', ?)", (timeline(),))
+        schema.refuse_unservable(schema.version_of(self._meta))
+
+    def _fault_of(self, error: Exception) -> Unavailable | None:
+        return _fault_of(error) if isinstance(error, _OUTSIDE) else None
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise Unavailable(
+            f"another process has {path.name} open for writing",
+            code="database_in_use",
+            remedy="stop it, or talk to it: command-line writes go through its socket while it serves",
+        ) from None
+    return descriptor
+
+
+def _fault_of(error: Exception) -> Unavailable:
+    if isinstance(error, apsw.FullError):
+        return Unavailable(
+            "the disk is full: nothing was changed",
+            code="disk_full",
+            remedy="free space; it recovers by itself",
+            retry_after_seconds=5,
+        )
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return Unavailable(
+            "the database is locked by another program",
+            code="database_locked",
+            remedy="close what holds it; it recovers by itself",
+            retry_after_seconds=1,
+        )
+    return Unavailable(
+        "the database cannot be written",
+        code="database_unwritable",
+        remedy="check the disk and the file's permissions; it recovers by itself",
+        retry_after_seconds=5,
+    )
