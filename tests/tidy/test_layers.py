@@ -18,12 +18,14 @@ FLOORS = {
     "webhooks": 2,
     "numbers": 2,
     "conversations": 2,
+    "queues": 2,
     "campaigns": 2,
     "evidence": 2,
     "operations": 2,
     "web": 3,
     "app": 4,
     "drills": 5,
+    "simulation": 5,
     "cli": 6,
     "__main__": 7,
 }
@@ -36,6 +38,9 @@ DIALECTS = {"transports.cloud_api", "transports.linked"}
 # Who may import what from outside. A prefix is a room, or a folder or file in one.
 OWNERS = {
     "apsw": ("store",),
+    "psycopg": ("store",),
+    "nats": ("queues",),
+    "aio_pika": ("queues",),
     "sqlite3": ("store",),
     "aiohttp": ("transports.cloud_api", "transports.egress", "app", "cli", "drills", "emulator"),
     "starlette": ("web", "app", "emulator"),

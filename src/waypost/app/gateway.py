@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 from waypost.app.disk import DiskWatch
 from waypost.app.execution import ThreadedExecution
 from waypost.app.loops import Loop
-from waypost.app.master_key import master_key
+from waypost.app.opening import open_engine
 from waypost.app.ports import PooledRandomness, SystemClock, SystemRandomness
 from waypost.config import Config, Outbox
-from waypost.domain.ids import IdSource, encode
+from waypost.domain.ids import IdSource
 from waypost.domain.retry import RetryRules
 from waypost.inbox.accept import CallbackInbox
 from waypost.inbox.reader import Reader
@@ -26,10 +26,8 @@ from waypost.numbers.templates import NumberPreflight, TemplateBook, Templates, 
 from waypost.outbox.accept import Acceptor
 from waypost.outbox.sender import Sender
 from waypost.outbox.sweeper import Sweeper
-from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import Committed, Engine
-from waypost.store.sqlite import SqliteEngine
 from waypost.transports.cloud_api.api import CloudApi, new_wire
 from waypost.transports.cloud_api.management import Management
 from waypost.transports.cloud_api.media import CloudMedia
@@ -187,17 +185,8 @@ def _rules(settings: Outbox) -> RetryRules:
 
 async def build(config: Config) -> Gateway:
     """Open the store of this configuration (made when there is none) and wire a gateway around it."""
-    randomness = SystemRandomness()
-    codec = Codec(master_key(config.secrets, randomness), randomness)
-    # The writer's own source: a source of ids belongs to one thread.
-    ids = IdSource(PooledRandomness())
-    # The timeline names this life of the journal: a restore begins another.
-    engine = SqliteEngine(
-        Path(config.store.path),
-        codec,
-        ids,
-        lambda: encode(int.from_bytes(randomness.token_bytes(5), "big"))[-8:],
-    )
+    owner = f"gateway-{secrets.token_hex(8)}"
+    engine = open_engine(config, owner)
     execution = ThreadedExecution(
         engine,
         batch_max=config.store.batch_rows_max,

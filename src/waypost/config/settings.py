@@ -40,6 +40,15 @@ def _is_url(value: str) -> str | None:
     return None
 
 
+def _is_postgres_url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/")
+    except ValueError:
+        sound = None
+    return None if sound else "give postgresql://user:password@host:port/database"
+
+
 def _are_networks(value: tuple[str, ...]) -> str | None:
     for each in value:
         try:
@@ -145,10 +154,18 @@ class Http:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The database and its one writer."""
+    """The database: the embedded file, or one that several processes share."""
 
     path: str = _set(
-        "waypost-data/waypost.sqlite", "The SQLite file; its directory is made if absent.", check=_is_path
+        "waypost-data/waypost.sqlite",
+        "The SQLite file; its directory is made if absent. With `store.url` only the directory is used.",
+        check=_is_path,
+    )
+    url: str | None = _set(
+        None,
+        "PostgreSQL 15 or newer, shared by any number of processes: `postgresql://user:password@host:port/database`.",
+        check=_is_postgres_url,
+        secret=True,
     )
     batch_rows_max: int = _set(512, "Most operations committed in one transaction.", least=1, most=100_000)
     queue_rows_max: int = _set(
