@@ -1,0 +1,63 @@
+"""The ports of a seeded run: a clock per process that skews and jumps with the plan, and chance from the seed."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from waypost.simulation.loop import SeededLoop
+
+BEGINNING = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class SeededChance:
+    """Bytes and jitter from one seeded stream."""
+
+    def __init__(self, stream: Random) -> None:
+        self.random = stream.random
+        self._bytes = stream.randbytes
+
+    def token_bytes(self, count: int) -> bytes:
+        """Give `count` bytes."""
+        return self._bytes(count)
+
+
+class WallClock:
+    """The true time, which leaps when told: what all clocks of a run stand on."""
+
+    def __init__(self, loop: SeededLoop) -> None:
+        self._loop = loop
+        self.leapt_seconds = 0.0
+
+    def now(self) -> datetime:
+        """Give the true time."""
+        return BEGINNING + timedelta(seconds=self._loop.time() + self.leapt_seconds)
+
+
+class ProcessClock:
+    """What a process reads: the true time and its error. Its monotonic clock knows no error and no leap."""
+
+    def __init__(self, loop: SeededLoop, wall: WallClock, error_seconds: float = 0.0) -> None:
+        self._loop, self._wall = loop, wall
+        self.error_seconds = error_seconds
+
+    def now(self) -> datetime:
+        """Give the time as this process sees it."""
+        return self._wall.now() + timedelta(seconds=self.error_seconds)
+
+    def monotonic(self) -> float:
+        """Give seconds that only ever go forward, for lengths of time."""
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in virtual time."""
+        future = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
