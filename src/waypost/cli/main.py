@@ -12,6 +12,7 @@ from waypost.cli import (
     running,
     sending,
     settings,
+    simulate,
     stuck,
     subscribers,
     templates,
@@ -32,6 +33,7 @@ for each in (messages, numbers, keys, subscribers, templates, stuck):
 listen.declare(app)
 golive.declare(app)
 doctor.declare(app)
+simulate.declare(app)
 app.add_typer(settings.app)
 
 

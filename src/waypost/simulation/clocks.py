@@ -1,12 +1,16 @@
 """The ports of a seeded run: a clock per process that skews and jumps with the plan, and chance from the seed."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from waypost.simulation.loop import SeededLoop
 
 BEGINNING = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def stream(name: str, seed: int) -> Random:
+    """Give a seed's stream of this name."""
+    return Random(f"{name} {seed}")  # noqa: S311 - the same for the same seed is what it is for
 
 
 class SeededChance:
@@ -50,14 +54,4 @@ class ProcessClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait in virtual time."""
-        future = self._loop.create_future()
-        timer = self._loop.call_later(seconds, _wake, future)
-        try:
-            await future
-        finally:
-            timer.cancel()
-
-
-def _wake(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+        await self._loop.sleep(seconds)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from waypost.simulation.loop import SeededLoop
+from waypost.simulation.loop import SeededLoop, end
 from waypost.simulation.plan import Trouble
 from waypost.transports.egress import Reply, Unreachable
 
@@ -55,7 +55,7 @@ class Endpoint:
         world = self._loop.world.context
         if takes is not None:
             self._loop.call_later(seconds, takes, dict(headers), body, context=world)
-        self._loop.call_later(min(seconds, timeout_seconds), _end, answered, context=world)
+        self._loop.call_later(min(seconds, timeout_seconds), end, answered, context=world)
         await answered
         return answer
 
@@ -65,10 +65,5 @@ class Endpoint:
         if f"v1,{signature}" not in headers["webhook-signature"].split(" "):
             self._broken("every_webhook_is_signed", headers["webhook-id"])
         told = _decode(body)
-        events = told["events"] if "events" in told else [told]
+        events = told.get("events", [told])
         self._took([int(event["id"].rsplit("_", 1)[1]) for event in events])
-
-
-def _end(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)

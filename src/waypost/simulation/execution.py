@@ -82,12 +82,5 @@ class SimulatedExecution:
         """Run `query`; its answer may be used late."""
         found = self._reading.snapshot(query)
         if self._chance.random() < _STALE_READS:
-            future = self._loop.create_future()
-            self._loop.call_later(self._chance.random() * _STALE_SECONDS, _end, future)
-            await future
+            await self._loop.sleep(self._chance.random() * _STALE_SECONDS)
         return found
-
-
-def _end(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

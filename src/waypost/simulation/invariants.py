@@ -64,7 +64,9 @@ def unknown_is_resent_only_when_declared(history: History, event: Event, story: 
         return None if story.row.on_unknown == "resend" else f"{story.row.id} was resent unasked"
     # Else the provider itself said, late, that it did not take it.
     return (
-        None if event.actor == "meta" or "code" in event.facts else f"{story.row.id} was resent without a word"
+        None
+        if event.actor == "meta" or "code" in event.facts
+        else f"{story.row.id} was resent without a word"
     )
 
 
@@ -185,7 +187,9 @@ def rows_say_what_the_journal_says(history: History) -> str | None:
     for row in rehearsal.all_messages(history.reading):
         story = history.stories.get(row.id)
         if story is None or (row.status, row.version) != (story.status, story.version):
-            return f"{row.id} is {row.status} in its row and {story.status if story else 'not'} in the journal"
+            return (
+                f"{row.id} is {row.status} in its row and {story.status if story else 'not'} in the journal"
+            )
     return None
 
 
@@ -218,7 +222,9 @@ def heard_is_kept(heard: set[str], inbound: list[str]) -> str | None:
     """A customer's message whose callback was answered is there, once."""
     if len(set(inbound)) != len(inbound):
         return "a customer's message was kept twice"
-    return None if heard <= set(inbound) else f"{sorted(heard - set(inbound))} were answered and are not there"
+    return (
+        None if heard <= set(inbound) else f"{sorted(heard - set(inbound))} were answered and are not there"
+    )
 
 
 def all_are_told(subscriber_id: str, wanted: Iterable[int], told: set[int], parked: set[int]) -> str | None:
@@ -254,5 +260,3 @@ def _is_attempt(event: Event, story: Story | None) -> bool:
 
 def _bears(first: int, second: int) -> int:
     return min(CLASSES[RANKS[rank]].unknown_block_seconds for rank in (first, second)) * 1000
-
-

@@ -101,7 +101,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         for task in self._tasks:
             if not task.done():
                 with suppress(BaseException):
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
         self._tasks.clear()
         self._timers.clear()
         for actor in self._actors:
@@ -111,7 +111,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         """Give virtual seconds since the beginning."""
         return self._now
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """Schedule a callback for its context's actor."""
@@ -121,13 +121,13 @@ class SeededLoop(asyncio.AbstractEventLoop):
             actor.ready.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Schedule a callback after virtual seconds."""
         return self.call_at(self._now + max(delay, 0.0), callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Schedule a callback for a virtual time."""
@@ -136,6 +136,15 @@ class SeededLoop(asyncio.AbstractEventLoop):
         self._order += 1
         heapq.heappush(self._timers, (when, self._order, timer, actor))
         return timer
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in virtual time."""
+        future = self.create_future()
+        timer = self.call_later(seconds, end, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
 
     def create_future(self) -> "asyncio.Future[Any]":
         """Make a future of this loop."""
@@ -171,3 +180,9 @@ class SeededLoop(asyncio.AbstractEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Leave it in the heap; it is passed over when its time comes."""
+
+
+def end(future: "asyncio.Future[Any]") -> None:
+    """Let those go on who wait for a future, unless something else has."""
+    if not future.done():
+        future.set_result(None)

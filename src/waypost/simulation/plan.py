@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from waypost.domain.classes import MessageClass, OnUnknown
+from waypost.simulation.clocks import stream
 
 # The time in which things are sent and go wrong, in virtual seconds.
 TROUBLE_SECONDS = 45.0
@@ -41,6 +42,7 @@ Trouble = Literal[
     "crash",
     "crash_before_commit",
     "crash_after_commit",
+    "pause_after_commit",
     "stop",  # in order, then started again
     "clock_error",
     "slow_store",
@@ -52,11 +54,13 @@ Trouble = Literal[
     "endpoint_slow",
 ]
 OF_ENDPOINTS: tuple[Trouble, ...] = ("endpoint_down", "endpoint_refuses", "endpoint_lies", "endpoint_slow")
+AT_COMMITS: tuple[Trouble, ...] = ("crash_before_commit", "crash_after_commit", "pause_after_commit")
 OF_PROCESSES: tuple[Trouble, ...] = (
     "pause",
     "crash",
     "crash_before_commit",
     "crash_after_commit",
+    "pause_after_commit",
     "stop",
     "clock_error",
     "slow_store",
@@ -129,7 +133,7 @@ class Plan(Struct, frozen=True):
 
 def plan_of(seed: int) -> Plan:
     """Draw the plan of a seed."""
-    chance = Random(f"plan {seed}")
+    chance = stream("plan", seed)
     numbers, contacts, processes = chance.randint(1, 2), chance.randint(1, 3), chance.choice((2, 2, 2, 3))
     batches = tuple(chance.choice((1, 1, 5)) for _ in range(chance.choice((1, 1, 2))))
     items: list[Item] = []
@@ -183,8 +187,7 @@ def _fault(chance: Random, processes: int, subscribers: int) -> Fault:
     amount = 0.0
     if trouble == "clock_error":
         amount = chance.choice((-0.4, 0.4, -0.2, 0.2))
-    elif trouble.startswith("crash_"):
-        amount = float(chance.randint(1, 40))
+    elif trouble in AT_COMMITS:
+        amount = float(chance.randint(1, 60))
         at = 0.0
-        lasts = min(lasts, 10.0)
     return Fault(trouble, chance.randrange(processes), at, lasts, amount)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from waypost.domain.outcomes import Failed, Outcome, Sent, Unknown
 from waypost.simulation.clocks import WallClock
-from waypost.simulation.loop import SeededLoop
+from waypost.simulation.loop import SeededLoop, end
 from waypost.simulation.plan import CALL_SECONDS, Inbound, Odd, Oddness
 from waypost.transports.base import Access, Done, Recipient
 
@@ -113,7 +113,9 @@ class Provider:
         draw, odd = self._chance.random, call.odd
         if odd == "silent":
             return
-        names: tuple[ReceiptName, ...] = ("sent", "delivered", "read") if draw() < 0.5 else ("sent", "delivered")
+        names: tuple[ReceiptName, ...] = (
+            ("sent", "delivered", "read") if draw() < 0.5 else ("sent", "delivered")
+        )
         code = 0
         if odd in ("failed_receipt", "stumbled_receipt"):
             names, code = ("sent", "failed"), 131026 if odd == "failed_receipt" else 131000
@@ -223,15 +225,10 @@ class SimulatedTransport:
         self._speaks(self._process.name, access.number_id, echo)
         seconds, outcome = self._provider.call(self._process.name, access, recipient, content, echo)
         answered = self._loop.create_future()
-        self._loop.call_later(seconds, _end, answered, context=self._loop.world.context)
+        self._loop.call_later(seconds, end, answered, context=self._loop.world.context)
         await answered
         return outcome
 
     async def mark_read(self, access: Access, provider_message_id: str, typing: bool) -> Done:
         """Say yes."""
         return Done()
-
-
-def _end(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)

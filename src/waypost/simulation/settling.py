@@ -13,9 +13,7 @@ TENANT = "ten_simulated"
 _insert = single(numbers.insert)
 
 
-async def settle(
-    store: Store, plan: Plan, provider: Provider, now: datetime
-) -> list[tuple[str, int, bytes]]:
+async def settle(store: Store, plan: Plan, provider: Provider, now: datetime) -> list[tuple[str, int, bytes]]:
     """Make it all; gives each subscriber's id, its mark and its secret."""
     await store.write(rehearsal.add_tenant, rehearsal.NewTenant(TENANT, now))
     for place in range(plan.numbers):
@@ -43,7 +41,9 @@ async def settle(
 
 
 def _number(place: int, now: datetime) -> numbers.AddNumber:
-    belongs = Belonging(TENANT, "2001", "3001", "4001", APP_SECRET.decode(), "verify", None, "simulation", now)
+    belongs = Belonging(
+        TENANT, "2001", "3001", "4001", APP_SECRET.decode(), "verify", None, "simulation", now
+    )
     seen = numbers.NumberSeen(phone=f"+4930000000{place}")
     return numbers.AddNumber(
         TENANT,

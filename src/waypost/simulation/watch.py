@@ -67,9 +67,14 @@ class Watch:
         if story is not None:
             self.broken(invariant, story)
 
-    def committed(self, who: str) -> None:
-        """Look at what a commit brought."""
+    def committed(self, who: str, position: int) -> None:
+        """Look at what a commit brought; `position` is the journal's last one now."""
         self.steps += 1
+        for subscriber_id, mark in rehearsal.marks(self.reading):
+            if mark != self.listeners[subscriber_id].mark:
+                self._marked(self.listeners[subscriber_id], mark)
+        if position == self.history.position:
+            return
         for event in journal.after(self.reading, self.history.position, 1000):
             story = self.history.take(event)
             self._trace.append((self._now_seconds(), who, _shown(event)))
@@ -77,8 +82,6 @@ class Watch:
                 if (told := rule(self.history, event, story)) is not None:
                     self.broken(rule.__name__, told)
             self._owe(event)
-        for subscriber_id, mark in rehearsal.marks(self.reading):
-            self._marked(subscriber_id, mark)
 
     def _owe(self, event: Event) -> None:
         if event.kind == "event.parked":
@@ -91,13 +94,10 @@ class Watch:
             listener.wanted.append(event.position)
             listener.by_key.setdefault(event.order_key, []).append(event.position)
 
-    def _marked(self, subscriber_id: str, mark: int) -> None:
-        listener = self.listeners.get(subscriber_id)
-        if listener is None or mark == listener.mark:
-            return
+    def _marked(self, listener: Listener, mark: int) -> None:
         missed = [p for p in listener.wanted if listener.mark < p <= mark and p not in listener.told]
         if missed:
-            owed = set(rehearsal.owed(self.reading, subscriber_id))
+            owed = set(rehearsal.owed(self.reading, listener.id))
             story = invariants.marks_rest_on_answers(mark, missed, listener.told, owed | listener.parked)
             self.check("marks_rest_on_answers", story)
         listener.mark = max(mark, listener.mark)

@@ -1,51 +1,42 @@
 """One seeded run: a plan becomes a world of processes, callers, a provider and subscribers, lives through its trouble,
-comes to rest, leaps a working day ahead, and comes to rest again."""
+comes to rest, leaps days ahead, and comes to rest again."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from datetime import timedelta
-from random import Random
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from waypost.domain.content import Text as TextContent
-from waypost.domain.drafts import TextDraft
-from waypost.domain.errors import Unavailable, WaypostError
 from waypost.domain.ids import IdSource
 from waypost.domain.times import to_ms
-from waypost.outbox.accept import Sender as Caller
 from waypost.simulation import invariants
-from waypost.simulation.clocks import ProcessClock, SeededChance, WallClock
+from waypost.simulation.clocks import ProcessClock, SeededChance, WallClock, stream
 from waypost.simulation.endpoints import Endpoint
 from waypost.simulation.execution import SimulatedExecution
+from waypost.simulation.history import Story
 from waypost.simulation.loop import SeededLoop
+from waypost.simulation.outside import Outside
 from waypost.simulation.plan import (
+    AT_COMMITS,
     LEASE_SECONDS,
     OF_ENDPOINTS,
     TROUBLE_SECONDS,
     Fault,
     Inbound,
-    Odd,
     Plan,
     Text,
 )
 from waypost.simulation.process import Ports, SimulatedProcess
-from waypost.simulation.provider import Provider, SimulatedTransport, text_of
-from waypost.simulation.settling import TENANT, settle
+from waypost.simulation.provider import SimulatedTransport
+from waypost.simulation.settling import settle
 from waypost.simulation.watch import Listener, Violation, Watch
 from waypost.store import rehearsal
 from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import Committed
-from waypost.store.idempotency import Answer, Claim
 from waypost.store.rehearsal import MemoryEngine
 from waypost.transports.base import Transport
-from waypost.transports.egress import Reply, Unreachable
 
-_CALLER = Caller(TENANT, "key:simulated", "test")
-_ANSWER_SECONDS_MAX = 8.0
 # Longer than any wait of the plan: a lease, the longest backoff, a poll, an endpoint's wait after several failures.
 _CALM_SECONDS_MAX = 240.0
 _LOOK_SECONDS = 5.0
@@ -69,19 +60,16 @@ class World:
 
     def __init__(self, plan: Plan, engine: MemoryEngine) -> None:
         self.plan, self.engine = plan, engine
-        self.chance = Random(f"world {plan.seed}")
-        self.loop = SeededLoop(Random(f"order {plan.seed}"))
+        self.chance = stream("world", plan.seed)
+        self.loop = SeededLoop(stream("order", plan.seed))  # type: ignore[abstract]
         self.wall = WallClock(self.loop)
-        odds = [item for item in plan.items if isinstance(item, Odd)]
-        self.provider = Provider(self.loop, self.wall, self.chance, odds, self._post_callback)
-        engine.empty(IdSource(SeededChance(Random(f"ids {plan.seed}"))))
+        self.outside = Outside(plan, self.loop, self.wall, self.chance, self._pick)
+        self.provider = self.outside.provider
+        engine.empty(IdSource(SeededChance(stream("ids", plan.seed))))
         self.watch = Watch(engine.reading(), self.provider.ledger, self.loop.stop, self.loop.time)
         self.processes: list[SimulatedProcess | None] = [None] * plan.processes
         self._lives = [0] * plan.processes
-        self._deaths: dict[int, dict[int, Fault]] = {}
-        self.accepted: dict[int, str] = {}
-        self.settled: set[int] = set()  # texts whose caller has an answer
-        self.endpoints: dict[str, Endpoint] = {}
+        self._at_commits: dict[int, dict[int, Fault]] = {}
         self.is_calm = False
 
     # What happens ------------------------------------------------------------------------------------------------
@@ -109,40 +97,32 @@ class World:
         settled = self.loop.spawn(self.loop.world, settle(store, self.plan, self.provider, self.wall.now()))
         self.loop.run_until(0.0)
         for subscriber_id, since, secret in settled.result():
+            took = partial(self.watch.took, subscriber_id)
             self.watch.listeners[subscriber_id] = Listener(subscriber_id, since)
-            self.endpoints[subscriber_id] = Endpoint(
-                self.loop,
-                self.chance,
-                secret,
-                lambda positions, of=subscriber_id: self.watch.took(of, positions),
-                self.watch.broken,
+            self.outside.endpoints[subscriber_id] = Endpoint(
+                self.loop, self.chance, secret, took, self.watch.broken
             )
         self.watch.history.position = 0
-        self.watch.committed("world")
+        self.watch.committed("world", -1)
         for item in self.plan.items:
             match item:
                 case Text():
-                    self._later(item.at_seconds, self._caller(item))
+                    self._later(item.at_seconds, self.outside.send, item)
                 case Inbound():
-                    self._later(item.at_seconds, self._customer(item))
-                case Fault() if item.trouble in ("crash_before_commit", "crash_after_commit"):
-                    self._deaths.setdefault(item.place, {})[int(item.amount)] = item
+                    self._later(item.at_seconds, self.outside.write, item)
+                case Fault() if item.trouble in AT_COMMITS:
+                    self._at_commits.setdefault(item.place, {})[int(item.amount)] = item
                 case Fault():
-                    self._later(item.at_seconds, self._trouble(item))
+                    self._later(item.at_seconds, self._trouble, item)
         for place in range(self.plan.processes):
             self._start(place)
 
-    def _later(self, seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    def _later(self, seconds: float, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         async def waited() -> None:
-            await self._sleep(seconds)
-            await work
+            await self.loop.sleep(seconds)
+            await work(*args)
 
         self.loop.spawn(self.loop.world, waited())
-
-    async def _sleep(self, seconds: float) -> None:
-        future = self.loop.create_future()
-        self.loop.call_later(seconds, _end, future)
-        await future
 
     # Processes ---------------------------------------------------------------------------------------------------
 
@@ -151,13 +131,16 @@ class World:
         name = f"p{place}.{self._lives[place]}"
         actor = self.loop.new_actor(name)
         clock = ProcessClock(self.loop, self.wall)
-        deaths = self._deaths.get(place, {})
+        faults = self._at_commits.get(place, {})
 
         def at_commit(number: int) -> str | None:
-            fault = None if self.is_calm else deaths.pop(number, None)
+            fault = None if self.is_calm else faults.pop(number, None)
             if fault is None:
                 return None
-            self._later(fault.for_seconds, self._restart(place))
+            if fault.trouble == "pause_after_commit":
+                self.loop.spawn(self.loop.world, self._trouble(fault))
+                return None
+            self._later(fault.for_seconds, self._restart, place)
             return "before" if fault.trouble == "crash_before_commit" else "after"
 
         execution = SimulatedExecution(
@@ -169,7 +152,9 @@ class World:
             lambda commits: self._committed(place, name, commits),
         )
         store = Store(self.engine, execution)
-        ports = Ports(self.loop, actor, clock, execution, self._transport, self._post_webhook, self.chance)
+        ports = Ports(
+            self.loop, actor, clock, execution, self._transport, self.outside.post_webhook, self.chance
+        )
         # Made in its actor's context: whatever it schedules while being made is its own.
         process = actor.context.run(SimulatedProcess, name, store, ports)
         self.processes[place] = process
@@ -194,7 +179,7 @@ class World:
             self._start(place)
 
     def _committed(self, place: int, name: str, commits: Sequence[Committed]) -> None:
-        self.watch.committed(name)
+        self.watch.committed(name, commits[-1].position if commits else -1)
         lossy = 0.0 if self.is_calm else self.plan.lossy
         for other in self.processes:
             if other is None or other.name == name:
@@ -208,112 +193,48 @@ class World:
         alive = [p for p in self.processes if p is not None and not p.is_stopping]
         return self.chance.choice(alive) if alive else None
 
-    async def _ask(self, process: SimulatedProcess, work: Coroutine[Any, Any, Any]) -> Any:
-        """Ask a process something, as over the network: gives its answer, its error, or None when none came."""
-        answered = self.loop.create_future()
-        task = self.loop.spawn(process.actor, work)
-
-        def done(task: "asyncio.Task[Any]") -> None:
-            if not answered.done():
-                answered.set_result(task.exception() or task.result())
-
-        task.add_done_callback(done, context=self.loop.world.context)
-        self.loop.call_later(_ANSWER_SECONDS_MAX, _end, answered)
-        return await answered
-
-    # The world outside -------------------------------------------------------------------------------------------
-
-    async def _caller(self, item: Text) -> None:
-        """Send one text, with the same key until there is an answer."""
-        number = list(self.provider.lines)[item.number]
-        now = self.wall.now()
-        draft = TextDraft(
-            from_=number,
-            to=phone_of(item.contact),
-            class_=item.message_class,
-            on_unknown=item.on_unknown,
-            not_before=_after(now, item.starts_after_seconds),
-            expires_at=_after(now, item.expires_after_seconds),
-            text=TextContent(body=text_of(item.key)),
-        )
-        claim = Claim(TENANT, f"text-{item.key}", b"%032d" % item.key, now + timedelta(days=30))
-        while True:
-            process = self._pick()
-            if process is not None:
-                answer = await self._ask(process, process.acceptor.take(draft, _CALLER, claim))
-                # Now and then the answer is lost on its way, and the caller asks again.
-                if isinstance(answer, Answer) and self.chance.random() >= 0.05:
-                    self.accepted[item.key] = msgspec.json.decode(answer.body)["id"]
-                    break
-                if isinstance(answer, WaypostError) and not isinstance(answer, Unavailable):
-                    break
-            await self._sleep(0.5 + self.chance.random())
-        self.settled.add(item.key)
-
-    async def _customer(self, item: Inbound) -> None:
-        line = list(self.provider.lines.values())[item.number]
-        self.provider.hear(item, line, phone_of(item.contact))
-
-    def _post_callback(self, app_id: str, signature: str, raw: bytes, taken: Any) -> None:
-        self.loop.spawn(self.loop.world, self._bring(app_id, signature, raw, taken))
-
-    async def _bring(self, app_id: str, signature: str, raw: bytes, taken: Any) -> None:
-        while True:
-            process = self._pick()
-            if process is not None:
-                answer = await self._ask(process, process.inbox.accept(app_id, signature, raw))
-                if isinstance(answer, bool):
-                    taken()
-                    # An answer may be lost: the provider brings it again.
-                    if self.chance.random() >= 0.05:
-                        return
-            await self._sleep(0.5 + self.chance.random() * 2)
-
-    async def _post_webhook(
-        self, url: str, headers: Any, body: bytes, timeout_seconds: float
-    ) -> Reply | Unreachable:
-        endpoint = list(self.endpoints.values())[int(url.rsplit("/", 1)[1])]
-        return await endpoint.post(url, headers, body, timeout_seconds)
-
     # Trouble and calm --------------------------------------------------------------------------------------------
 
     async def _trouble(self, fault: Fault) -> None:
         if fault.trouble in OF_ENDPOINTS:
-            endpoint = list(self.endpoints.values())[fault.place]
+            endpoint = list(self.outside.endpoints.values())[fault.place]
             endpoint.trouble = fault.trouble
-            await self._sleep(fault.for_seconds)
+            await self.loop.sleep(fault.for_seconds)
             endpoint.trouble = None
             return
         process = self.processes[fault.place]
         if process is None or self.is_calm:
             return
-        self.watch.note(process.name, fault.trouble)
         match fault.trouble:
             case "crash":
                 self._die(fault.place)
-                await self._sleep(fault.for_seconds)
+                await self.loop.sleep(fault.for_seconds)
                 await self._restart(fault.place)
             case "stop":
                 await self.stop_in_order(fault.place, process)
-                await self._sleep(fault.for_seconds)
+                await self.loop.sleep(fault.for_seconds)
                 await self._restart(fault.place)
             case "clock_error":
+                self.watch.note(process.name, f"its clock is {fault.amount} s off")
                 process.clock.error_seconds = fault.amount
             case _:
                 self._impair(process, fault, True)
-                await self._sleep(fault.for_seconds)
+                await self.loop.sleep(fault.for_seconds)
                 self._impair(process, fault, False)
 
     def _impair(self, process: SimulatedProcess, fault: Fault, begins: bool) -> None:
         match fault.trouble:
-            case "pause":
+            case "pause" | "pause_after_commit":
                 process.actor.is_paused = begins
                 self.watch.note(process.name, "is paused" if begins else "goes on")
             case "slow_store":
+                self.watch.note(process.name, f"its store is {'slow' if begins else 'quick'}")
                 process.execution.is_slow = begins
             case "refusing_store":
+                self.watch.note(process.name, f"its store {'refuses' if begins else 'takes'}")
                 process.execution.is_refusing = begins
             case _:
+                self.watch.note(process.name, f"is {'deaf' if begins else 'deaf no more'}")
                 process.is_deaf = begins
 
     async def stop_in_order(self, place: int, process: SimulatedProcess) -> None:
@@ -323,13 +244,13 @@ class World:
         for _ in range(60):
             if ended.done() or self.processes[place] is not process:
                 break
-            await self._sleep(0.5)
+            await self.loop.sleep(0.5)
         if self.processes[place] is process:
             self._die(place)
 
     def _calm_down(self) -> None:
         self.is_calm = self.provider.is_calm = True
-        for endpoint in self.endpoints.values():
+        for endpoint in self.outside.endpoints.values():
             endpoint.trouble = None
         for place, process in enumerate(self.processes):
             if process is None:
@@ -361,13 +282,12 @@ class World:
     def _unrest(self, leapt: bool) -> str | None:
         """Say what is not at rest yet."""
         texts = {item.key for item in self.plan.items if isinstance(item, Text)}
-        if not texts <= self.settled:
-            return f"callers still wait: {sorted(texts - self.settled)}"
-        now_ms = to_ms(self.wall.now())
+        if not texts <= self.outside.settled:
+            return f"callers still wait: {sorted(texts - self.outside.settled)}"
         for story in self.watch.stories():
             if story.is_final:
                 continue
-            if leapt or (story.status != "unknown" and not self._waits_rightly(story, now_ms)):
+            if leapt or (story.status != "unknown" and not self._waits_rightly(story)):
                 return f"{story.row.id} is {story.status} ({story.reason})"
         if rehearsal.callbacks_by_state(self.watch.reading).get("stored"):
             return "callbacks wait to be read"
@@ -375,7 +295,7 @@ class World:
             return "subscribers were not told everything"
         return None
 
-    def _waits_rightly(self, story: Any, now_ms: int) -> bool:
+    def _waits_rightly(self, story: Story) -> bool:
         """Say whether a waiting message waits behind an unknown one, which may take hours to be given up."""
         if story.status == "sending":
             return False
@@ -386,15 +306,13 @@ class World:
         watch, history = self.watch, self.watch.history
         if watch.violation is not None:
             return
-        watch.check("accepted_is_kept", invariants.accepted_is_kept(self.accepted, history))
+        watch.check("accepted_is_kept", invariants.accepted_is_kept(self.outside.accepted, history))
         watch.check("rows_say_what_the_journal_says", invariants.rows_say_what_the_journal_says(history))
         proven: dict[str, set[str]] = {echo: set(names) for echo, names in self.provider.proven.items()}
         watch.check(
             "answered_callbacks_are_applied", invariants.answered_callbacks_are_applied(history, proven)
         )
-        watch.check(
-            "doubles_were_declared", invariants.doubles_were_declared(history, self.provider.ledger)
-        )
+        watch.check("doubles_were_declared", invariants.doubles_were_declared(history, self.provider.ledger))
         watch.check(
             "heard_is_kept",
             invariants.heard_is_kept(self.provider.heard, rehearsal.inbound_ids(watch.reading)),
@@ -406,23 +324,9 @@ class World:
             watch.broken("nothing_is_left_uncaught", self.loop.faults[0])
 
 
-def phone_of(contact: int) -> str:
-    """Give a contact's phone number."""
-    return f"+49155500011{contact:02}"
-
-
-def _after(now: Any, seconds: float | None) -> Any:
-    return None if seconds is None else now + timedelta(seconds=seconds)
-
-
-def _end(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def new_engine() -> MemoryEngine:
     """Make the database that many runs share, one after the other."""
-    chance = SeededChance(Random("engine"))
+    chance = SeededChance(stream("engine", 0))
     return MemoryEngine(Codec(b"k" * 32, chance), IdSource(chance), "t1")
 
 

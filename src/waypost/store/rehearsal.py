@@ -15,6 +15,16 @@ from waypost.store.sqlite import SqliteConnection, SqliteEngine
 from waypost.store.transaction import Reading, Transaction
 
 
+class _Connection(SqliteConnection):
+    """The one connection: between commits nothing changes, so a read needs no transaction of its own."""
+
+    def begin_reading(self) -> None:
+        """Do nothing."""
+
+    def end_reading(self) -> None:
+        """Do nothing."""
+
+
 class MemoryEngine(SqliteEngine):
     """The embedded engine without a file. Reads share the writer's connection: nothing runs beside anything here."""
 
@@ -23,7 +33,7 @@ class MemoryEngine(SqliteEngine):
         self._writer = apsw.Connection(":memory:", statementcachesize=1000)
         self._writer.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         self._writer.execute("PRAGMA temp_store=MEMORY")
-        self._connection = SqliteConnection(self._writer)
+        self._connection = _Connection(self._writer)
         with self._writer:
             for migration in schema.expansions(schema.Version(0, 0)):
                 schema.expand(self._connection, migration, str)
@@ -149,5 +159,3 @@ def callbacks_by_state(reading: Reading) -> dict[str, int]:
 def inbound_ids(reading: Reading) -> list[str]:
     """Give the provider's id of every message that customers sent, repeats included."""
     return [row[0] for row in reading.rows("SELECT provider_message_id FROM inbound ORDER BY id")]
-
-
