@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from waypost.config.queue_rows import QueueRow
 from waypost.config.settings import Config
 
 
@@ -14,6 +15,14 @@ class Rule:
     holds: Callable[[Config], bool]
     problem: str
     remedy: str
+
+
+def _brokers(config: Config) -> set[str]:
+    return {row.broker for row in (*config.queues.source_rows, *config.queues.forward_rows)}
+
+
+def _place(row: QueueRow) -> tuple[str, str]:
+    return row.broker, row.queue
 
 
 RULES: tuple[Rule, ...] = (
@@ -52,6 +61,28 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.webhooks.per_subscriber_in_flight_max <= c.webhooks.in_flight_max,
         "above webhooks.in_flight_max",
         "make it at most webhooks.in_flight_max",
+    ),
+    Rule(
+        ("queues.sources", "queues.forwards", "queues.nats_url"),
+        lambda c: c.queues.nats_url is not None or "nats" not in _brokers(c),
+        "a row names nats, and queues.nats_url is not set",
+        "set WAYPOST_QUEUES_NATS_URL, or remove the row",
+    ),
+    Rule(
+        ("queues.sources", "queues.forwards", "queues.rabbitmq_url"),
+        lambda c: c.queues.rabbitmq_url is not None or "rabbitmq" not in _brokers(c),
+        "a row names rabbitmq, and queues.rabbitmq_url is not set",
+        "set WAYPOST_QUEUES_RABBITMQ_URL, or remove the row",
+    ),
+    Rule(
+        ("queues.forwards", "queues.sources"),
+        lambda c: (
+            not (
+                {_place(row) for row in c.queues.source_rows} & {_place(row) for row in c.queues.forward_rows}
+            )
+        ),
+        "a queue that drafts are taken from",
+        "forward to another queue",
     ),
     Rule(
         ("store.queue_rows_max", "store.batch_rows_max"),

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from waypost.config.queue_rows import QueueRow, are_queue_rows, queue_rows
+
 T = typing.TypeVar("T")
 Check = Callable[[typing.Any], str | None]
 
@@ -74,6 +76,20 @@ def _are_delays(value: tuple[float, ...]) -> str | None:
 
 def _is_graph_version(value: str) -> str | None:
     return None if re.fullmatch(r"v\d{1,3}\.\d", value) else "give a version such as v26.0"
+
+
+def _are_nats_urls(value: str) -> str | None:
+    sound = all(re.match(r"(nats|tls)://[^\s/]+$", each) for each in value.split(","))
+    return None if sound else "give nats://user:password@host:4222, several servers separated by commas"
+
+
+def _is_amqp_url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("amqp", "amqps") and parts.hostname
+    except ValueError:
+        sound = None
+    return None if sound else "give amqp://user:password@host:5672/vhost"
 
 
 def _is_path(value: str) -> str | None:
@@ -282,6 +298,46 @@ class Webhooks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """Brokers of your own, as another way in and out; none is needed."""
+
+    nats_url: str | None = _set(
+        None,
+        "NATS servers with JetStream: `nats://user:password@host:4222`.",
+        check=_are_nats_urls,
+        secret=True,
+    )
+    nats_credentials_file: str | None = _set(None, "A NATS credentials file (JWT and seed).", check=_is_path)
+    rabbitmq_url: str | None = _set(
+        None, "A RabbitMQ server: `amqp://user:password@host:5672/vhost`.", check=_is_amqp_url, secret=True
+    )
+    sources: tuple[str, ...] = _set(
+        (),
+        "Queues to take drafts from, rows of `broker queue key-id`; the key needs messages:send.",
+        check=are_queue_rows,
+    )
+    forwards: tuple[str, ...] = _set(
+        (),
+        "Queues to forward the journal to, rows of `broker queue key-id`; the key needs events:read.",
+        check=are_queue_rows,
+    )
+    forward_from: str = _set(
+        "now", "Where a forward that is new begins in the journal.", choices=("now", "beginning")
+    )
+    in_flight_max: int = _set(200, "Most messages of one source taken at a time.", least=1, most=10_000)
+
+    @property
+    def source_rows(self) -> tuple[QueueRow, ...]:
+        """Return the rows of `sources`, read."""
+        return queue_rows(self.sources)
+
+    @property
+    def forward_rows(self) -> tuple[QueueRow, ...]:
+        """Return the rows of `forwards`, read."""
+        return queue_rows(self.forwards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """API keys."""
 
@@ -328,6 +384,7 @@ class Config:
     cloud_api: CloudApi = CloudApi()
     inbox: Inbox = Inbox()
     webhooks: Webhooks = Webhooks()
+    queues: Queues = Queues()
     keys: Keys = Keys()
     idempotency: Idempotency = Idempotency()
     log: Log = Log()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from msgspec import Struct
@@ -43,6 +44,25 @@ INSERT INTO idempotency (tenant_id, key, request_digest, status, answer, expires
 ON CONFLICT (tenant_id, key) DO UPDATE SET request_digest = excluded.request_digest, status = excluded.status,
   answer = excluded.answer, expires_at = excluded.expires_at
 """
+
+
+_KEY_LENGTH_MAX = 255
+
+
+def claim_of(
+    tenant_id: str, key: str, method: str, path: str, query: bytes, raw: bytes, expires_at: datetime
+) -> Claim:
+    """Give the claim of one request, or of what stands for one; raises `InvalidRequest` for a key that is none."""
+    if not 1 <= len(key) <= _KEY_LENGTH_MAX or not key.isascii() or not key.isprintable():
+        raise InvalidRequest(
+            f"An Idempotency-Key has 1 to {_KEY_LENGTH_MAX} printable ASCII characters.",
+            field="Idempotency-Key",
+            code="bad_idempotency_key",
+            remedy="Use a UUID made once per intended change.",
+        )
+    digest = sha256(f"{method}\n{path}\n".encode("utf-8", "replace"))
+    digest.update(query + b"\n" + raw)
+    return Claim(tenant_id, key, digest.digest(), expires_at)
 
 
 def find(reading: Reading, claim: Claim, now: datetime) -> Answer | None:

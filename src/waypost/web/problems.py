@@ -1,47 +1,16 @@
-"""Errors as RFC 9457 problems: `application/problem+json` with a stable code, the field at fault and what to do."""
-
-from typing import Annotated
+"""Errors as answers: `application/problem+json` with the headers that a status wants."""
 
 import msgspec
-from msgspec import Meta, Struct
 
 from waypost.domain.errors import WaypostError
+from waypost.domain.problems import TITLES, Problem, problem_of
 from waypost.web.routing import Answer
 
+__all__ = ["CONTENT_TYPE", "TITLES", "MethodNotAllowed", "Problem", "UnsupportedMedia", "internal", "render"]
+
 CONTENT_TYPE = "application/problem+json"
-TITLES = {
-    400: "Malformed request",
-    401: "Not authenticated",
-    403: "Not allowed",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict with the present state",
-    413: "Body too large",
-    415: "Unsupported content type",
-    422: "Invalid request",
-    429: "Too many requests",
-    500: "Internal error",
-    501: "Not available in this release",
-    502: "Refused by the provider",
-    503: "Unavailable for now",
-}
 _RETRY_AFTER_SECONDS = 1
 _encode = msgspec.json.Encoder().encode
-
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """What went wrong, for a person and for a program (RFC 9457)."""
-
-    type: Annotated[
-        str, Meta(description="A URI of this sort of problem: `urn:waypost:problem:` and the code.")
-    ]
-    title: Annotated[str, Meta(description="The status in words.")]
-    status: Annotated[int, Meta(description="The HTTP status.", ge=400, le=599)]
-    detail: Annotated[str, Meta(description="What happened here.")]
-    code: Annotated[str, Meta(description="Stable: programs decide by it.")]
-    request_id: Annotated[str, Meta(description="Also in `X-Request-Id`, and in the gateway's log.")]
-    field: Annotated[str, Meta(description="Dotted path of the field at fault.")] | None = None
-    remedy: Annotated[str, Meta(description="What to do next.")] | None = None
 
 
 class UnsupportedMedia(WaypostError):
@@ -58,20 +27,6 @@ class MethodNotAllowed(WaypostError):
     def __init__(self, allow: tuple[str, ...]) -> None:
         super().__init__("This path does not know this method.", remedy=f"Use {', '.join(allow)}.")
         self.allow = allow
-
-
-def problem_of(error: WaypostError, request_id: str) -> Problem:
-    """Give the problem that tells `error`."""
-    return Problem(
-        type=f"urn:waypost:problem:{error.code}",
-        title=TITLES.get(error.status, "Error"),
-        status=error.status,
-        detail=error.message,
-        code=error.code,
-        request_id=request_id,
-        field=error.field,
-        remedy=error.remedy,
-    )
 
 
 def render(error: WaypostError, request_id: str) -> Answer:
