@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from waypost.domain.errors import Unavailable
 from waypost.simulation.loop import SeededLoop
+from waypost.simulation.plan import Fault
 from waypost.store.engine import Committed, Engine, Write
 from waypost.store.transaction import Reading
 
@@ -21,23 +22,27 @@ _STALE_READS = 0.1
 _STALE_SECONDS = 0.3
 
 
+_Batch = Sequence[tuple[Write, "asyncio.Future[Sequence[Committed]]"]]
+
+
 class SimulatedExecution:
-    """`at_commit` is told of each commit's number and says when to die (`before`, `after` or None)."""
+    """`at_commit` is told what a batch is about to do, and says where the process is to `crash` or `pause`, if so;
+    `fails` does it, and `committed` is told of every commit."""
 
     def __init__(
         self,
         loop: SeededLoop,
         engine: Engine,
         chance: Random,
-        at_commit: Callable[[int], str | None],
-        die: Callable[[], None],
+        at_commit: Callable[[frozenset[str]], Fault | None],
+        fails: Callable[[Fault], None],
         committed: Callable[[Sequence[Committed]], None],
     ) -> None:
         self._loop, self._engine, self._chance = loop, engine, chance
-        self._at_commit, self._die, self._committed = at_commit, die, committed
+        self._at_commit, self._fails, self._committed = at_commit, fails, committed
         self._reading = engine.reading()
         self._queue: list[tuple[Write, asyncio.Future[Sequence[Committed]]]] = []
-        self._commits = 0
+        self._answered_at = 0.0
         self.is_slow = self.is_refusing = False
 
     async def write(self, write: Write) -> Sequence[Committed]:
@@ -45,34 +50,39 @@ class SimulatedExecution:
         future: asyncio.Future[Sequence[Committed]] = self._loop.create_future()
         self._queue.append((write, future))
         if len(self._queue) == 1:
-            seconds = self._chance.random() * (_SLOW_SECONDS if self.is_slow else _QUICK_SECONDS)
-            self._loop.call_later(seconds, self._commit)
+            self._loop.call_later(self._seconds(), self._begin)
         return await future
 
-    def _commit(self) -> None:
+    def _seconds(self) -> float:
+        return self._chance.random() * (_SLOW_SECONDS if self.is_slow else _QUICK_SECONDS)
+
+    def _begin(self) -> None:
         batch, self._queue = self._queue, []
+        fault = self._at_commit(frozenset(write.operation.__name__ for write, _ in batch))
+        if fault is not None and fault.trouble in ("crash_before_commit", "pause_before_commit"):
+            self._fails(fault)
+            # Paused, it commits when it goes on; dead, never.
+            self._loop.call_soon(self._commit, batch, None)
+        else:
+            self._commit(batch, fault)
+
+    def _commit(self, batch: _Batch, fault: Fault | None) -> None:
         writes = [write for write, _ in batch]
-        self._commits += 1
+        commits: Sequence[Committed] = ()
         if self.is_refusing:
             for write in writes:
                 write.result = Unavailable("the disk is full", code="disk_full", retry_after_seconds=1)
-            self._answer(batch, ())
-            return
-        dies = self._at_commit(self._commits)
-        if dies == "before":
-            self._die()
-            return
-        commits = self._engine.commit_batch(writes)
-        self._committed(commits)
-        if dies == "after":
-            self._die()
-            return
-        self._answer(batch, commits)
+        else:
+            commits = self._engine.commit_batch(writes)
+            self._committed(commits)
+        if fault is not None:
+            self._fails(fault)
+        # The next batch may commit before this one's answer is heard; answers keep their order.
+        self._answered_at = max(self._answered_at, self._loop.time() + self._seconds())
+        self._loop.call_at(self._answered_at, self._answer, batch, commits)
 
     @staticmethod
-    def _answer(
-        batch: Sequence[tuple[Write, "asyncio.Future[Sequence[Committed]]"]], commits: Sequence[Committed]
-    ) -> None:
+    def _answer(batch: _Batch, commits: Sequence[Committed]) -> None:
         for _, future in batch:
             if not future.done():
                 future.set_result(commits)

@@ -17,12 +17,14 @@ _NOTES = ("message.overdue", "message.doubled", "message.released")
 
 
 class Told(Struct):
-    """An attempt as the journal tells of it."""
+    """An attempt as the journal tells of it, with its lane's epoch and owner when it was claimed."""
 
     id: str
     ordinal: int
     epoch: int
     lane_epoch: int
+    owner: str | None
+    claimed_by: str
     at: datetime
 
 
@@ -62,6 +64,7 @@ class History:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.position = 0
+        self.committer = ""  # who made the commit whose lines are being taken
         self.stories: dict[str, Story] = {}
         self.conversations: dict[tuple[str, str], list[Story]] = {}
         self.by_attempt: dict[str, Story] = {}
@@ -102,6 +105,14 @@ class History:
         if status == "sending":
             found: Any = rehearsal.attempt(self.reading, event.facts["attempt_id"])
             story.attempts.append(
-                Told(found.id, found.ordinal, found.epoch, found.lane_epoch, from_ms(event.at))
+                Told(
+                    found.id,
+                    found.ordinal,
+                    found.epoch,
+                    found.lane_epoch,
+                    found.owner,
+                    self.committer,
+                    from_ms(event.at),
+                )
             )
             self.by_attempt[found.id] = story

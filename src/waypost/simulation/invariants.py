@@ -71,12 +71,14 @@ def unknown_is_resent_only_when_declared(history: History, event: Event, story: 
 
 
 def claims_are_fenced(history: History, event: Event, story: Story | None) -> str | None:
-    """An attempt carries the epoch that its lane has when the claim commits."""
+    """An attempt is claimed by the process that holds its lane, under the lane's present epoch."""
     if not _is_attempt(event, story) or story is None:
         return None
     attempt = story.attempts[-1]
     if attempt.epoch != attempt.lane_epoch:
         return f"{attempt.id} was claimed under epoch {attempt.epoch}, the lane is at {attempt.lane_epoch}"
+    if attempt.claimed_by != attempt.owner:
+        return f"{attempt.claimed_by} claimed {attempt.id}, but {attempt.owner} holds the lane"
     return None
 
 

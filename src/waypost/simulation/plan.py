@@ -42,6 +42,7 @@ Trouble = Literal[
     "crash",
     "crash_before_commit",
     "crash_after_commit",
+    "pause_before_commit",
     "pause_after_commit",
     "stop",  # in order, then started again
     "clock_error",
@@ -54,12 +55,29 @@ Trouble = Literal[
     "endpoint_slow",
 ]
 OF_ENDPOINTS: tuple[Trouble, ...] = ("endpoint_down", "endpoint_refuses", "endpoint_lies", "endpoint_slow")
-AT_COMMITS: tuple[Trouble, ...] = ("crash_before_commit", "crash_after_commit", "pause_after_commit")
+AT_COMMITS: tuple[Trouble, ...] = (
+    "crash_before_commit",
+    "crash_after_commit",
+    "pause_before_commit",
+    "pause_after_commit",
+)
+# Commits at which a process crashes or pauses: those of one operation, or any.
+OPERATIONS = (
+    "",
+    "accept",
+    "claim",
+    "record_outcomes",
+    "beat",
+    "store_callbacks",
+    "apply_callbacks",
+    "advance",
+)
 OF_PROCESSES: tuple[Trouble, ...] = (
     "pause",
     "crash",
     "crash_before_commit",
     "crash_after_commit",
+    "pause_before_commit",
     "pause_after_commit",
     "stop",
     "clock_error",
@@ -101,14 +119,15 @@ class Inbound(Struct, frozen=True, tag="inbound"):
 
 
 class Fault(Struct, frozen=True, tag="fault"):
-    """Something that goes wrong. `place`: the process or the subscriber; `amount`: seconds of clock error, or the
-    number of the commit at which to crash."""
+    """Something that goes wrong. `place`: the process or the subscriber; `amount`: seconds of clock error, or which
+    of the commits that hold `operation` is meant."""
 
     trouble: Trouble
     place: int
     at_seconds: float
     for_seconds: float
     amount: float
+    operation: str = ""
 
 
 Item = Text | Odd | Inbound | Fault
@@ -184,10 +203,11 @@ def _fault(chance: Random, processes: int, subscribers: int) -> Fault:
         return Fault(trouble, chance.randrange(subscribers), at, chance.uniform(1, 15), 0.0)
     trouble = chance.choice(OF_PROCESSES)
     lasts = chance.choice((0.5, 3.0, 8.0, LEASE_SECONDS + 2, LEASE_SECONDS * 1.5)) * chance.uniform(0.5, 1.3)
-    amount = 0.0
+    amount, operation = 0.0, ""
     if trouble == "clock_error":
         amount = chance.choice((-0.4, 0.4, -0.2, 0.2))
     elif trouble in AT_COMMITS:
-        amount = float(chance.randint(1, 60))
+        operation = chance.choice(OPERATIONS)
+        amount = float(chance.randint(1, 5 if operation else 60))
         at = 0.0
-    return Fault(trouble, chance.randrange(processes), at, lasts, amount)
+    return Fault(trouble, chance.randrange(processes), at, lasts, amount, operation)

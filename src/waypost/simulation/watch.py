@@ -1,5 +1,6 @@
 """Looks at a world after every commit, call and telling, and stops it at the first broken invariant."""
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -75,6 +76,7 @@ class Watch:
                 self._marked(self.listeners[subscriber_id], mark)
         if position == self.history.position:
             return
+        self.history.committer = who
         for event in journal.after(self.reading, self.history.position, 1000):
             story = self.history.take(event)
             self._trace.append((self._now_seconds(), who, _shown(event)))
@@ -123,6 +125,12 @@ class Watch:
             invariants.every_call_has_its_attempt(self.history, echo, self._ledger, at_ms),
         )
         self.check("one_live_holder", invariants.one_live_holder(self.history, process, echo))
+
+    def digest(self) -> int:
+        """Give a number that two runs share only when they wrote the same journal."""
+        return zlib.crc32(
+            "\n".join([f"{e.kind} {e.aggregate_id} {e.at}" for e in self.history.lines]).encode()
+        )
 
     def is_all_told(self) -> bool:
         """Say whether every subscriber was told everything."""

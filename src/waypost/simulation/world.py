@@ -47,12 +47,13 @@ _LEAP_SECONDS = 4 * 86_400.0
 
 
 class Outcome(Struct, frozen=True):
-    """How a run ended."""
+    """How a run ended. `digest`: the same only for the same journal."""
 
     seed: int
     violation: Violation | None
     steps: int
     messages: int
+    digest: int
 
 
 class World:
@@ -69,7 +70,8 @@ class World:
         self.watch = Watch(engine.reading(), self.provider.ledger, self.loop.stop, self.loop.time)
         self.processes: list[SimulatedProcess | None] = [None] * plan.processes
         self._lives = [0] * plan.processes
-        self._at_commits: dict[int, dict[int, Fault]] = {}
+        self._at_commits: dict[int, list[Fault]] = {}
+        self._commits: list[dict[str, int]] = [{} for _ in range(plan.processes)]
         self.is_calm = False
 
     # What happens ------------------------------------------------------------------------------------------------
@@ -88,8 +90,9 @@ class World:
             self._judge()
         finally:
             self.loop.close()
+        watch = self.watch
         return Outcome(
-            self.plan.seed, self.watch.violation, self.watch.steps, len(self.watch.history.stories)
+            self.plan.seed, watch.violation, watch.steps, len(watch.history.stories), watch.digest()
         )
 
     def _begin(self) -> None:
@@ -111,7 +114,7 @@ class World:
                 case Inbound():
                     self._later(item.at_seconds, self.outside.write, item)
                 case Fault() if item.trouble in AT_COMMITS:
-                    self._at_commits.setdefault(item.place, {})[int(item.amount)] = item
+                    self._at_commits.setdefault(item.place, []).append(item)
                 case Fault():
                     self._later(item.at_seconds, self._trouble, item)
         for place in range(self.plan.processes):
@@ -131,25 +134,13 @@ class World:
         name = f"p{place}.{self._lives[place]}"
         actor = self.loop.new_actor(name)
         clock = ProcessClock(self.loop, self.wall)
-        faults = self._at_commits.get(place, {})
-
-        def at_commit(number: int) -> str | None:
-            fault = None if self.is_calm else faults.pop(number, None)
-            if fault is None:
-                return None
-            if fault.trouble == "pause_after_commit":
-                self.loop.spawn(self.loop.world, self._trouble(fault))
-                return None
-            self._later(fault.for_seconds, self._restart, place)
-            return "before" if fault.trouble == "crash_before_commit" else "after"
-
         execution = SimulatedExecution(
             self.loop,
             self.engine,
             self.chance,
-            at_commit,
-            lambda: self._die(place),
-            lambda commits: self._committed(place, name, commits),
+            partial(self._at_commit, place),
+            partial(self._fails, place),
+            partial(self._committed, name),
         )
         store = Store(self.engine, execution)
         ports = Ports(
@@ -160,6 +151,28 @@ class World:
         self.processes[place] = process
         self.loop.spawn(actor, process.run())
         self.watch.note(name, "starts")
+
+    def _at_commit(self, place: int, operations: frozenset[str]) -> Fault | None:
+        if self.is_calm:
+            return None
+        counts = self._commits[place]
+        for operation in ("", *operations):
+            counts[operation] = counts.get(operation, 0) + 1
+        for fault in self._at_commits.get(place, ()):
+            if fault.operation in ("", *operations) and counts[fault.operation] == int(fault.amount):
+                return fault
+        return None
+
+    def _fails(self, place: int, fault: Fault) -> None:
+        if fault.trouble in ("crash_before_commit", "crash_after_commit"):
+            self._die(place)
+            self._later(fault.for_seconds, self._restart, place)
+        elif (process := self.processes[place]) is not None:
+            self._impair(process, fault, True)
+            self._later(fault.for_seconds, self._recover, process, fault)
+
+    async def _recover(self, process: SimulatedProcess, fault: Fault) -> None:
+        self._impair(process, fault, False)
 
     def _transport(self, process: SimulatedProcess) -> Transport:
         def speaks(name: str, number_id: str, echo: str) -> None:
@@ -178,7 +191,7 @@ class World:
         if self.processes[place] is None:
             self._start(place)
 
-    def _committed(self, place: int, name: str, commits: Sequence[Committed]) -> None:
+    def _committed(self, name: str, commits: Sequence[Committed]) -> None:
         self.watch.committed(name, commits[-1].position if commits else -1)
         lossy = 0.0 if self.is_calm else self.plan.lossy
         for other in self.processes:
@@ -224,7 +237,7 @@ class World:
 
     def _impair(self, process: SimulatedProcess, fault: Fault, begins: bool) -> None:
         match fault.trouble:
-            case "pause" | "pause_after_commit":
+            case "pause" | "pause_before_commit" | "pause_after_commit":
                 process.actor.is_paused = begins
                 self.watch.note(process.name, "is paused" if begins else "goes on")
             case "slow_store":
