@@ -2,8 +2,35 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+from tests import engines
+
+# Rooms whose tests open stores: each such test runs on both engines. A module with `ONE_ENGINE = True` says why not.
+_ON_BOTH = {"store", "outbox", "inbox", "webhooks", "conversations", "numbers", "contracts"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what opens a store on each engine."""
+    room = metafunc.module.__file__.rpartition("/tests/")[2].partition("/")[0]
+    if (
+        room in _ON_BOTH
+        and "tmp_path" in metafunc.fixturenames
+        and not hasattr(metafunc.module, "ONE_ENGINE")
+    ):
+        metafunc.parametrize("engine", engines.NAMES, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The engine this test runs on."""
+    before, engines.current = engines.current, engines.named(getattr(request, "param", "sqlite"))
+    try:
+        yield engines.current.name
+    finally:
+        engines.current.close()
+        engines.current = before
 
 
 @pytest.fixture(scope="session")

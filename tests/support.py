@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from tests import engines
 
 from waypost.domain.classes import CLASSES
 from waypost.domain.errors import WaypostError
-from waypost.domain.ids import IdSource
 from waypost.domain.outcomes import Outcome, Sent
 from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
@@ -19,11 +19,9 @@ from waypost.outbox.sender import Sender
 from waypost.policies.decide import decide
 from waypost.store import journal, messages
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
-from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import single
 from waypost.store.idempotency import Answer
-from waypost.store.sqlite import SqliteEngine
 from waypost.store.transaction import Transaction
 from waypost.transports.base import Access, Done, Recipient
 
@@ -45,6 +43,8 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
+        # Whoever sleeps in a circle lets the others have their turn.
+        await asyncio.sleep(0)
 
 
 class SeededRandomness:
@@ -61,11 +61,8 @@ class SeededRandomness:
 
 
 def new_store(folder: Path, seed: int = 1) -> Store:
-    """A store on a fresh file in `folder`, run inline."""
-    randomness = SeededRandomness(seed)
-    return Store(
-        SqliteEngine(folder / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t1")
-    )
+    """A store in `folder` on the engine this test runs on, run inline; the same folder is the same store."""
+    return Store(engines.current.open(folder, SeededRandomness(seed)))
 
 
 class SeededNumber(Struct, frozen=True):

@@ -35,7 +35,10 @@ def _send_all(tx: Transaction, count: int) -> None:
 
 
 async def _statuses(bench: Bench) -> list[tuple[str, int]]:
-    return [tuple(row) for row in await bench.rows("SELECT status, count(*) FROM messages GROUP BY status")]
+    return [
+        tuple(row)
+        for row in await bench.rows("SELECT status, count(*) FROM messages GROUP BY status ORDER BY status")
+    ]
 
 
 async def test_a_thousand_updates_in_one_callback_are_all_applied(tmp_path: Path) -> None:

@@ -4,20 +4,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import apsw
 import pytest
+from tests import engines
 from tests.inbox.callback_support import Bench, new_bench, receipt, said
-from tests.support import SeededRandomness, seed_number
+from tests.support import new_store, seed_number
 
 from waypost.config import Inbox
 from waypost.domain.errors import Conflict, NotFound, Unavailable
-from waypost.domain.ids import IdSource
 from waypost.domain.provider_events import MessageReceived, ProviderEvent
 from waypost.inbox.reader import Reader
 from waypost.store import callbacks
-from waypost.store.codec import Codec
-from waypost.store.database import Store
-from waypost.store.sqlite import SqliteEngine
 from waypost.transports.cloud_api.callbacks import parse
 
 
@@ -186,10 +182,7 @@ async def test_what_was_answered_before_a_crash_is_read_after_it(tmp_path: Path)
     for number in range(5):
         await bench.take(bench.messages(said(f"wamid.{number}")))
     bench.store.engine.close()
-    randomness = SeededRandomness(2)
-    store = Store(
-        SqliteEngine(tmp_path / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: "t2")
-    )
+    store = new_store(tmp_path, seed=2)
     reader = Reader(store, bench.clock, Inbox())
     while await reader.step() == 0.0:
         pass
@@ -201,13 +194,10 @@ async def test_a_full_disk_while_reading_parks_nothing_and_reading_goes_on_after
     bench = await new_bench(tmp_path)
     for number in range(20):
         await bench.take(bench.messages(said(f"wamid.{number}", "x" * 5_000)))
-    writer = bench.store.engine._writer
-    pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
-    writer.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(Unavailable):
-        await bench.reader.step()
-    assert {state for state, _ in await _states(bench)} == {"stored"}
-    writer.execute("PRAGMA max_page_count=1000000")
+    with engines.current.unwritable(bench.store.engine):
+        with pytest.raises(Unavailable):
+            await bench.reader.step()
+        assert {state for state, _ in await _states(bench)} == {"stored"}
     await bench.read()
     assert {state for state, _ in await _states(bench)} == {"read"}
     assert len(await bench.events("inbound.received")) == 20
@@ -219,10 +209,7 @@ async def test_a_disk_with_room_for_parking_but_not_for_applying_parks_nothing(
     bench = await new_bench(tmp_path)
     # Few bytes as they come, many rows once applied: parking would fit where applying does not.
     await bench.take(bench.messages(*[said(f"wamid.{number}", "x") for number in range(700)]))
-    writer = bench.store.engine._writer
-    pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
-    writer.execute(f"PRAGMA max_page_count={pages + 60}")
-    with pytest.raises(Unavailable):
+    with engines.current.unwritable(bench.store.engine, room_pages=60), pytest.raises(Unavailable):
         await bench.reader.step()
     assert await _states(bench) == [("stored", None)]
 
@@ -230,15 +217,11 @@ async def test_a_disk_with_room_for_parking_but_not_for_applying_parks_nothing(
 async def test_a_locked_database_while_reading_parks_nothing(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
     await bench.take(bench.sample("text"))
-    bench.store.engine._writer.set_busy_timeout(1)
-    other = apsw.Connection(str(tmp_path / "w.sqlite"))
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable) as locked:
-        await bench.reader.step()
-    assert locked.value.code == "database_locked"
-    with pytest.raises(Unavailable):
-        await bench.take(bench.sample("image"))
-    other.execute("ROLLBACK")
-    other.close()
+    with engines.current.locked(bench.store.engine):
+        with pytest.raises(Unavailable) as locked:
+            await bench.reader.step()
+        assert locked.value.code == "database_locked"
+        with pytest.raises(Unavailable):
+            await bench.take(bench.sample("image"))
     await bench.read()
     assert len(await bench.events("inbound.received")) == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import engines
 from tests.inbox.callback_support import SAMPLES, new_bench, said
 
 from waypost.store import contact_search, media
@@ -80,7 +81,7 @@ async def test_a_callback_applied_again_tells_nothing_new(tmp_path: Path, name: 
     before = await bench.events("inbound.", "callback.", "media.", "contact.", "number.", "waba.", "call.")
     everything = await bench.row("SELECT count(*) FROM journal")
     # As after a crash between applying and the provider's hearing of it, or a replay.
-    bench.store.engine._writer.execute("UPDATE callbacks SET state = 'stored'")
+    engines.current.run(bench.store.engine, "UPDATE callbacks SET state = 'stored'")
     await bench.read()
     assert await bench.row("SELECT count(*) FROM journal") == everything, before
     assert await bench.rows("SELECT state FROM callbacks") == [("read",)]
@@ -141,7 +142,7 @@ async def test_media_of_a_message_that_comes_twice_is_wanted_once(tmp_path: Path
 
 async def test_a_template_change_reaches_its_row_or_makes_the_list_due(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
-    bench.store.engine._writer.execute("UPDATE wabas SET templates_synced_at = 1")
+    engines.current.run(bench.store.engine, "UPDATE wabas SET templates_synced_at = 1")
     await bench.receive(bench.sample("template_status"))
     assert await bench.row("SELECT templates_synced_at FROM wabas") == (None,)
 

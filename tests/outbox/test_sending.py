@@ -3,8 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-import apsw
 import pytest
+from tests import engines
 from tests.outbox.stage import OK, PAIR, REFUSED, STOPPED, STUMBLE, THROTTLED, attempts, receipt
 from tests.support import (
     FakeClock,
@@ -320,14 +320,8 @@ async def test_a_claim_that_the_store_refused_is_made_again(house):
     sender = new_sender(store, transport, clock)
     await settle(sender)
     message_id = await accept_text(store, number, clock)
-    other = apsw.Connection(str(store.engine.path))
-    store.engine._writer.set_busy_timeout(1)
-    other.execute("BEGIN IMMEDIATE")
-
-    with pytest.raises(Unavailable):
+    with engines.current.locked(store.engine), pytest.raises(Unavailable):
         await sender.step()
-    other.execute("ROLLBACK")
-    other.close()
     await settle(sender)
 
     assert await status_of(store, number, message_id) == "sent"

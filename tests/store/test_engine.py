@@ -1,7 +1,7 @@
 """The engine keeps its word when a batch has a culprit, the disk is full or somebody locks the file."""
 
-import apsw
 import pytest
+from tests import engines
 from tests.support import FakeClock, accept_text, new_store, seed_number, status_of
 
 from waypost.domain.errors import Conflict, InvalidRequest, Unavailable
@@ -78,20 +78,18 @@ async def test_a_full_disk_is_told_changes_nothing_and_recovers_by_itself(tmp_pa
     store, clock = new_store(tmp_path), FakeClock()
     number = await seed_number(store)
     kept = await accept_text(store, number, clock)
-    pages = store.engine._writer.execute("PRAGMA page_count").fetchall()[0][0]
-    store.engine._writer.execute(f"PRAGMA max_page_count={pages}")
 
     async def fill():
         for _ in range(200):
             await accept_text(store, number, clock, content=b"x" * 60_000)
 
-    with pytest.raises(Unavailable) as told:
-        await fill()
-    assert told.value.code == "disk_full"
-    assert told.value.retry_after_seconds
-    assert await status_of(store, number, kept) == "accepted"
+    with engines.current.unwritable(store.engine):
+        with pytest.raises(Unavailable) as told:
+            await fill()
+        assert told.value.code == engines.current.unwritable_code
+        assert told.value.retry_after_seconds
+        assert await status_of(store, number, kept) == "accepted"
 
-    store.engine._writer.execute("PRAGMA max_page_count=1000000")
     again = await accept_text(store, number, clock)
     assert await status_of(store, number, again) == "accepted"
     found = await positions(store)
@@ -101,33 +99,17 @@ async def test_a_full_disk_is_told_changes_nothing_and_recovers_by_itself(tmp_pa
 async def test_a_locked_database_is_told_and_recovers_by_itself(tmp_path):
     store, clock = new_store(tmp_path), FakeClock()
     number = await seed_number(store)
-    store.engine._writer.set_busy_timeout(10)
-    other = apsw.Connection(str(tmp_path / "w.sqlite"))
-    other.execute("BEGIN IMMEDIATE")
+    with engines.current.locked(store.engine):
+        with pytest.raises(Unavailable) as told:
+            await accept_text(store, number, clock)
+        assert told.value.code == "database_locked"
 
-    with pytest.raises(Unavailable) as told:
-        await accept_text(store, number, clock)
-    assert told.value.code == "database_locked"
-
-    other.execute("ROLLBACK")
-    other.close()
     assert await status_of(store, number, await accept_text(store, number, clock)) == "accepted"
-
-
-def test_a_second_writer_on_the_same_file_is_refused(tmp_path):
-    first = new_store(tmp_path)
-
-    with pytest.raises(Unavailable) as told:
-        new_store(tmp_path)
-
-    assert told.value.code == "database_in_use"
-    first.engine.close()
-    new_store(tmp_path).engine.close()
 
 
 def test_a_schema_contracted_by_a_newer_release_is_refused_with_the_remedy(tmp_path):
     store = new_store(tmp_path)
-    store.engine._writer.execute("INSERT INTO meta VALUES ('schema_contracted', '99')")
+    engines.current.run(store.engine, "INSERT INTO meta VALUES ('schema_contracted', '99')")
     store.engine.close()
 
     with pytest.raises(Unavailable) as told:
@@ -139,7 +121,7 @@ def test_a_schema_contracted_by_a_newer_release_is_refused_with_the_remedy(tmp_p
 
 async def test_a_schema_expanded_by_a_newer_release_is_still_served(tmp_path):
     store = new_store(tmp_path)
-    store.engine._writer.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    engines.current.run(store.engine, "UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     store.engine.close()
 
     assert await positions(new_store(tmp_path)) == []
@@ -182,14 +164,6 @@ def test_a_cursor_from_before_a_restore_is_told_where_to_resume():
         journal.position_of("evt_t0_7", "t1", 5)
     assert told.value.code == "timeline_changed"
     assert "evt_t1_5" in (told.value.remedy or "")
-
-
-async def test_the_database_is_open_to_its_owner_alone(tmp_path):
-    store = new_store(tmp_path)
-    await store.write(single(note_one), 1)
-    assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
-        name: "0o600" for name in ("w.sqlite", "w.sqlite-wal", "w.sqlite-shm", "w.sqlite.lock")
-    }
 
 
 def note_one(tx, item):

@@ -1,14 +1,13 @@
 """Telling subscribers on a bad day: dead, slow, gone, overloaded, or choking on one event."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-import apsw
 import pytest
+from tests import engines
 from tests.webhooks.stage import Answer, Happening, Post, Stage, by_contact, says
 
 from waypost.domain.errors import Conflict
@@ -232,12 +231,9 @@ async def test_progress_waits_for_a_full_disk_and_nothing_is_lost(tmp_path: Path
     stage = Stage(tmp_path)
     subscriber = await stage.subscribe()
     ids = await stage.happen("con_a", "con_b")
-    writer = stage.store.engine._writer
-    (free,) = writer.execute("PRAGMA page_count").fetchall()[0]
-    writer.execute(f"PRAGMA max_page_count = {free}")
-    tasks = [asyncio.create_task(stage.settle(3))]
-    await asyncio.wait(tasks, timeout=2)
-    writer.execute("PRAGMA max_page_count = 1000000")
+    with engines.current.unwritable(stage.store.engine):
+        tasks = [asyncio.create_task(stage.settle(3))]
+        await asyncio.wait(tasks, timeout=2)
     await stage.settle()
     assert sorted(stage.endpoint.told_ids) == sorted(ids)
     assert (await stage.row(subscriber.id)).position == 3
@@ -249,8 +245,7 @@ async def test_a_drain_ends_while_the_store_takes_nothing_and_the_successor_repe
     ids = await stage.happen("con_a")
     stage.endpoint.gate = asyncio.Event()
     await stage.settle()
-    with contextlib.closing(apsw.Connection(str(tmp_path / "w.sqlite"))) as foreign:
-        foreign.execute("BEGIN IMMEDIATE")
+    with engines.current.locked(stage.store.engine):
         stage.endpoint.gate.set()
         await asyncio.wait_for(stage.teller.drain(), 30)
     assert stage.endpoint.told_ids == ids

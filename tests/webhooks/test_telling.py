@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from tests import engines
 from tests.webhooks.stage import WHSEC, Happening, Stage, by_contact, says
 
 from waypost.store.subscriber_progress import standing
@@ -163,7 +164,7 @@ async def test_removed_content_is_told_as_erased(tmp_path: Path) -> None:
     stage.endpoint.rule = lambda post: Unreachable("connect_failed")
     await stage.happen("con_a", content=b'{"type":"text"}')
     await stage.settle()
-    stage.store.engine._writer.execute("UPDATE contents SET body = NULL, erased_at = 1")
+    engines.current.run(stage.store.engine, "UPDATE contents SET body = NULL, erased_at = 1")
     stage.endpoint.rule = lambda post: None
     await stage.run(10)
     assert stage.endpoint.told[0]["data"] == {"n": 0, "erased": True}

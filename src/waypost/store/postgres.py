@@ -62,9 +62,11 @@ class PostgresEngine(Engine):
         self._writer = PostgresConnection(url, "write")
         self._clock = PostgresConnection(url, "time")
         self._ears: PostgresConnection | None = None
+        self._readings: list[PostgresConnection] = []
         try:
             known = self._found(timeline)
-        except psycopg.Error as error:
+        except BaseException as error:
+            self._writer.close()
             raise fault_of(error) or error from error
         super().__init__(codec, ids, known)
 
@@ -182,7 +184,9 @@ class PostgresEngine(Engine):
 
     def reading(self) -> Reading:
         """Open a connection of its own for queries; one thread at a time may use it."""
-        return _PatientReading(PostgresConnection(self._url, "read"), self.codec, self.timeline)
+        connection = PostgresConnection(self._url, "read")
+        self._readings.append(connection)
+        return _PatientReading(connection, self.codec, self.timeline)
 
     def close(self) -> None:
         """Forget this writer's mark and close."""
@@ -192,7 +196,7 @@ class PostgresEngine(Engine):
         except psycopg.Error:
             # The mark of a process that ended without the database is one small row, swept by age.
             self._writer.undo()
-        for connection in (self._writer, self._clock, self._ears):
+        for connection in (self._writer, self._clock, self._ears, *self._readings):
             if connection is not None:
                 connection.close()
 

@@ -171,7 +171,7 @@ def _plain(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def fault_of(error: Exception) -> Unavailable | None:
+def fault_of(error: BaseException) -> Unavailable | None:
     """Say which fault outside `error` is; None when it speaks of the statement or its values."""
     if not isinstance(error, LOST):
         return None

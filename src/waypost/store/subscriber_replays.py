@@ -79,7 +79,7 @@ def backlog(reading: Reading, found: subscribers.Subscriber) -> Backlog:
     behind = (found.tenant_id, found.position)
     sql = (
         "SELECT count(*) FROM (SELECT position FROM journal WHERE tenant_id = ? AND position > ?"
-        " ORDER BY position LIMIT ?) AS some"
+        " ORDER BY position LIMIT ?) AS waiting"
     )
     events = (reading.one(sql, (*behind, LAG_EVENTS_MAX)) or (0,))[0]
     first = reading.one(
