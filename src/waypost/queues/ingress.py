@@ -80,7 +80,7 @@ class Ingress:
         for wait in waits:
             if isinstance(wait, BaseException):
                 raise wait
-        await self._note_use(now)
+        await self._note_use(who, now)
         return max(wait for wait in waits if isinstance(wait, float))
 
     async def _one(self, received: Received, who: Acting) -> float:
@@ -98,9 +98,10 @@ class Ingress:
                 remedy="Look for the request id in the gateway's log.",
             )
             return await self._refused(received, internal)
+        # Counted when committed: should the broker not hear of it, what comes again is counted as repeated.
+        self._count(fate)
         self._tries.pop(received.reference, None)
         await self._source.done(received)
-        self._count(fate)
         return 0.0
 
     async def _taken(self, received: Received, who: Acting) -> Fate:
@@ -148,10 +149,14 @@ class Ingress:
         self.counts[fate] += 1
         self._counted(self.name, fate)
 
-    async def _note_use(self, now: datetime) -> None:
+    async def _note_use(self, who: Acting, now: datetime) -> None:
         if self._touched_at is None or (now - self._touched_at).total_seconds() >= _TOUCH_SECONDS:
             self._touched_at = now
-            await self._store.write(keys.touch, keys.Touch(self._key_id, now))
+            try:
+                await self._store.write(keys.touch, keys.Touch(who.actor.removeprefix("key:"), now))
+            except WaypostError as error:
+                # The messages are settled; the time of last use may wait.
+                log.debug("key_use_not_noted", code=error.code)
 
     async def close(self) -> None:
         """Let go of the broker; what was received and not settled comes again."""

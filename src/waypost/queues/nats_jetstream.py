@@ -3,13 +3,14 @@
 Streams that are there are used as they are; a subject that no stream keeps gets one of its own, on disk.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error, MaxPayloadError, TimeoutError
+from nats.errors import Error, MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy
 from nats.js.errors import NotFoundError
@@ -34,6 +35,7 @@ class _Link:
         self._url, self._credentials_file = url, credentials_file
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
+        self._calls: set[asyncio.Task[object]] = set()
 
     async def open(self) -> JetStreamContext:
         """Give the open connection's JetStream."""
@@ -45,10 +47,32 @@ class _Link:
                 connect_timeout=int(_CONNECT_SECONDS),
                 user_credentials=self._credentials_file,
                 error_cb=_quiet,
+                closed_cb=self._closed,
                 name="waypost",
             )
             self._stream = self._client.jetstream(timeout=_ANSWER_SECONDS)
         return self._stream
+
+    async def _closed(self) -> None:
+        for call in self._calls:
+            call.cancel()
+
+    async def publish(
+        self, stream: JetStreamContext, subject: str, body: bytes, headers: dict[str, str]
+    ) -> None:
+        """Return once the stream has stored it; fails at once when the connection goes, as the client would not."""
+        call: asyncio.Task[object] = asyncio.ensure_future(
+            stream.publish(subject, body, timeout=_ANSWER_SECONDS, headers=headers)
+        )
+        self._calls.add(call)
+        try:
+            await call
+        except asyncio.CancelledError:
+            if self.is_up:
+                raise
+            raise ConnectionError("the connection is gone") from None
+        finally:
+            self._calls.discard(call)
 
     def standing(self) -> JetStreamContext:
         """Give JetStream of the connection that stands."""
@@ -60,6 +84,12 @@ class _Link:
     def is_up(self) -> bool:
         """Say whether the connection stands, as far as is known."""
         return self._client is not None and self._client.is_connected
+
+    async def flush(self) -> None:
+        """Wait, as far as possible, until the server has read all that was sent."""
+        if self._client is not None and self.is_up:
+            with contextlib.suppress(Error, OSError):
+                await self._client.flush(int(_CONNECT_SECONDS))
 
     async def close(self) -> None:
         """Close; what was received and not settled comes again."""
@@ -135,6 +165,7 @@ class NatsSource:
     ) -> list[Msg]:
         try:
             return await consumer.fetch(limit, timeout=wait_seconds)
+        # Python's own: the client's is one of these, and now and then it lets the bare one through.
         except TimeoutError:
             if not self._link.is_up:
                 raise
@@ -142,7 +173,7 @@ class NatsSource:
 
     def _received(self, message: Msg) -> Received:
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-        key = headers.get(KEY_HEADER.lower()) or headers.get(_MESSAGE_ID.lower())
+        key = headers.get(KEY_HEADER.lower(), headers.get(_MESSAGE_ID.lower()))
         place = message.metadata.sequence.stream
         return Received(message.data, key, f"nats:{self._subject}:{place}", message)
 
@@ -164,12 +195,13 @@ class NatsSource:
             headers[KEY_HEADER] = received.key
         async with self._link.faults():
             stream = self._link.standing()
-            await stream.publish(self._dead, received.body, timeout=_ANSWER_SECONDS, headers=headers)
+            await self._link.publish(stream, self._dead, received.body, headers)
             await received.ticket.ack()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection, once the server has heard what is acknowledged."""
         self._consumer = None
+        await self._link.flush()
         await self._link.close()
 
 
@@ -191,7 +223,7 @@ class NatsSink:
                 await _keep_subject(stream, self._subject, RetentionPolicy.LIMITS)
                 self._is_kept = True
             headers = {_MESSAGE_ID: event.id, TYPE_HEADER: event.kind}
-            await stream.publish(self._subject, event.body, timeout=_ANSWER_SECONDS, headers=headers)
+            await self._link.publish(stream, self._subject, event.body, headers)
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -115,8 +115,8 @@ class RabbitSource:
 
     def _received(self, message: AbstractIncomingMessage) -> Received:
         headers = {name.lower(): value for name, value in message.headers.items()}
-        given = headers.get(KEY_HEADER.lower()) or message.message_id
-        key = given.decode("latin-1") if isinstance(given, bytes) else str(given) if given else None
+        given = headers.get(KEY_HEADER.lower(), message.message_id)
+        key = given.decode("latin-1") if isinstance(given, bytes) else None if given is None else str(given)
         place = key if key is not None and key.isprintable() else str(message.delivery_tag)
         return Received(message.body, key, f"rabbitmq:{self._queue}:{place}", message)
 
