@@ -27,6 +27,7 @@ from waypost.domain.ids import IdSource
 from waypost.domain.keys import digest_of
 from waypost.domain.retry import RetryRules
 from waypost.outbox.accept import Acceptor
+from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
 from waypost.store.codec import Codec
 from waypost.store.database import Store
@@ -63,10 +64,14 @@ class Subject:
                 CloudApi(wire),
                 self._access_of,
                 self._clock,
-                owner="bench",
-                alone=True,
-                lease_seconds=config.outbox.lease_seconds,
-                call_seconds=config.outbox.provider_timeout_seconds,
+                Holding(
+                    self._store,
+                    self._clock,
+                    owner="bench",
+                    alone=True,
+                    lease_seconds=config.outbox.lease_seconds,
+                    call_seconds=config.outbox.provider_timeout_seconds,
+                ),
                 in_flight_max=config.claims_in_flight_max,
                 per_number_in_flight_max=config.outbox.per_number_in_flight_max,
                 rules=RetryRules(),

@@ -15,7 +15,7 @@ from waypost.domain.decisions import Allow, Facts
 from waypost.domain.ids import IdSource
 from waypost.domain.keys import SCOPES
 from waypost.domain.times import to_ms
-from waypost.store import keys, lanes
+from waypost.store import keys, lanes, processes
 from waypost.store.accept import Acceptance, Acceptances, accept
 from waypost.store.claims import Claim, Claimed, ClaimRequest, claim
 from waypost.store.engine import Committed
@@ -44,8 +44,9 @@ class MemoryStore:
             claim: self._claim,
             record_outcomes: self._record,
             recover: lambda item: 0,
-            lanes.hold: self._hold,
-            lanes.let_go: lambda owner: NUMBERS,
+            processes.beat: self._beat,
+            processes.leave: lambda item: 0,
+            lanes.hand_over: lambda item: NUMBERS,
             keys.touch: lambda item: None,
         }
         self._queries: dict[Any, Callable[..., Any]] = {
@@ -108,12 +109,9 @@ class MemoryStore:
         self._waiting[item.number_id].append(item)
         return contact_id
 
-    def _hold(self, wish: lanes.Hold) -> list[lanes.Lane]:
-        until = to_ms(wish.lease_until)
-        return [
-            lanes.Lane(number_id_of(ordinal), TENANT_ID, wish.owner, self._epoch, until, 0, None)
-            for ordinal in range(NUMBERS)
-        ]
+    def _beat(self, wish: processes.Beat) -> processes.Held:
+        mine = {number_id_of(ordinal): self._epoch for ordinal in range(NUMBERS)}
+        return processes.Held(mine, {}, (), (), frozenset(), None)
 
     def _claim(self, requests: Sequence[ClaimRequest]) -> list[Claim]:
         return [self._claim_one(request) for request in requests]

@@ -15,6 +15,7 @@ from waypost.domain.errors import WaypostError
 from waypost.domain.outcomes import Outcome, Sent
 from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
+from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
 from waypost.policies.decide import decide
 from waypost.store import journal, messages
@@ -40,6 +41,9 @@ class FakeClock:
     def advance(self, seconds: float) -> datetime:
         self.at += timedelta(seconds=seconds)
         return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - START).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -199,16 +203,13 @@ async def accept_text(
 
 def new_sender(store: Store, transport: ScriptedTransport, clock: FakeClock, **over: Any) -> Sender:
     """A sender with room for everything, holding every lane alone."""
-    values: dict[str, Any] = {
-        "owner": "life-1",
-        "alone": True,
-        "lease_seconds": 30.0,
-        "call_seconds": 20.0,
-        "in_flight_max": 100,
-        "per_number_in_flight_max": 100,
-        "rules": RetryRules(),
-    } | over
-    return Sender(store, transport, access_of, clock, **values)
+    holds: dict[str, Any] = {"owner": "life-1", "alone": True, "lease_seconds": 30.0, "call_seconds": 20.0}
+    sends: dict[str, Any] = {"in_flight_max": 100, "per_number_in_flight_max": 100, "rules": RetryRules()}
+    unlike_sends = {name: value for name, value in over.items() if name not in sends}
+    holding = Holding(store, clock, **holds | unlike_sends)
+    return Sender(
+        store, transport, access_of, clock, holding, **{n: over.get(n, v) for n, v in sends.items()}
+    )
 
 
 async def settle(sender: Sender, steps: int = 6) -> None:

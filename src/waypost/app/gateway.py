@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from pathlib import Path
 
 import structlog
@@ -9,11 +10,14 @@ from starlette.types import ASGIApp
 
 from waypost.app.disk import DiskWatch
 from waypost.app.execution import ThreadedExecution
+from waypost.app.listening import Ears
 from waypost.app.loops import Loop
 from waypost.app.opening import open_engine
 from waypost.app.ports import PooledRandomness, SystemClock, SystemRandomness
+from waypost.app.shared_clock import SharedClock
 from waypost.config import Config, Outbox
 from waypost.domain.ids import IdSource
+from waypost.domain.ports import Clock
 from waypost.domain.retry import RetryRules
 from waypost.inbox.accept import CallbackInbox
 from waypost.inbox.reader import Reader
@@ -24,6 +28,7 @@ from waypost.numbers.media_files import MediaFiles
 from waypost.numbers.registry import Numbers
 from waypost.numbers.templates import NumberPreflight, TemplateBook, Templates, TemplateSync
 from waypost.outbox.accept import Acceptor
+from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
 from waypost.outbox.sweeper import Sweeper
 from waypost.store.database import Store
@@ -32,6 +37,7 @@ from waypost.transports.cloud_api.api import CloudApi, new_wire
 from waypost.transports.cloud_api.management import Management
 from waypost.transports.cloud_api.media import CloudMedia
 from waypost.transports.egress import Egress
+from waypost.web.api.operations import release
 from waypost.web.asgi import application
 from waypost.web.auth import bootstrap
 from waypost.web.parts import Parts
@@ -44,19 +50,26 @@ log = structlog.get_logger("waypost.app")
 class Gateway:
     """A built gateway. `close` alone ends one whose loops were never started."""
 
-    def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution) -> None:
+    def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution, owner: str) -> None:
         self.config, self._engine, self._execution = config, engine, execution
-        clock, randomness = SystemClock(), SystemRandomness()
+        clock: Clock = SystemClock() if not engine.shared else SharedClock(engine.time_ms, time.monotonic)
+        randomness = SystemRandomness()
         ids = IdSource(PooledRandomness())
         self.store = store = Store(engine, execution)
         self.disk = DiskWatch(Path(config.store.path).absolute().parent, config.store.disk_free_bytes_min)
         self._wire = new_wire(config.cloud_api, config.outbox.provider_timeout_seconds)
         transport, management, media = CloudApi(self._wire), Management(self._wire), CloudMedia(self._wire)
         self._egress = Egress(config.webhooks.allow_private_addresses)
-        access = AccessBook(store, clock)
+        self._access = access = AccessBook(store, clock)
         files = MediaFiles(Path(config.inbox.media_dir), config.inbox.media_bytes_max, asyncio.to_thread)
         self._files = files
-        self.sender = _sender(store, transport, access, clock, config.outbox)
+        self.holding = _holding(store, clock, config, owner)
+        self.sender = Sender(
+            store, transport, access.access_of, clock, self.holding,
+            in_flight_max=config.claims_in_flight_max,
+            per_number_in_flight_max=config.outbox.per_number_in_flight_max,
+            rules=_rules(config.outbox),
+        )  # fmt: skip
         self.teller = Teller(store, clock, randomness, self._egress.post, config.webhooks)
         rules = _rules(config.outbox)
         reader = Reader(store, clock, config.inbox, rules)
@@ -89,15 +102,24 @@ class Gateway:
             bytes_max=config.inbox.media_bytes_max, attempts_max=config.inbox.media_attempts_max,
         )  # fmt: skip
         health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
+        role = self.holding.role
+        rest = self.teller.rest if engine.shared else self.teller.drain
         self._loops = (
             Loop("sender", self.sender.step, self.sender.woken),
-            Loop("sweeper", Sweeper(store, clock, config.outbox.sweep_interval_seconds).step),
-            Loop("reader", reader.step),
-            Loop("teller", self.teller.step, self.teller.woken),
-            Loop("media", fetcher.step),
-            Loop("health", health.step),
-            Loop("templates", sync.step),
-        )
+            Loop(
+                "sweeper", Sweeper(store, clock, config.outbox.sweep_interval_seconds).step, role=role("sweeper")
+            ),
+            Loop("reader", reader.step, role=role("reader")),
+            Loop(
+                "teller", self.teller.step, self.teller.woken,
+                role=role("teller"), begin=self.teller.begin, rest=rest,
+            ),
+            Loop("media", fetcher.step, role=role("fetcher")),
+            Loop("health", health.step, role=role("health")),
+            Loop("templates", sync.step, role=role("templates")),
+            *([Loop("clock", clock.step)] if isinstance(clock, SharedClock) else []),
+        )  # fmt: skip
+        self._ears = Ears(store)
         self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
@@ -108,8 +130,12 @@ class Gateway:
         self.local_application: ASGIApp = application(self.parts, routes, local=True)
 
     def _told(self, commit: Committed) -> None:
-        for work in commit.waiting:
+        for work in commit.waiting & self._by_work.keys():
             self._by_work[work].woken.set()
+        if "keys" in commit.waiting:
+            self.parts.key_cache.forget()
+        if "access" in commit.waiting:
+            self._access.forget_all()
 
     def _loop(self, name: str) -> Loop:
         return next(loop for loop in self._loops if loop.name == name)
@@ -123,6 +149,7 @@ class Gateway:
             log.warning("attempts_without_outcome", count=found)
         await self.parts.metrics.begin(self.store, self.parts.clock.now())
         self.store.follow(self._told)
+        self._ears.start()
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self._loops]
 
     async def _why_not_ready(self) -> str | None:
@@ -143,39 +170,43 @@ class Gateway:
         self.parts.bell.close()
 
     async def stop(self) -> None:
-        """End the loops after their present step, let attempts end, give the lanes back, close."""
+        """Hand the lanes over, end the loops after their present step and let what is under way end, hand the roles
+        over, close."""
         self._draining = True
         for loop in self._loops:
             loop.stop()
-        await asyncio.gather(*self._tasks)
+        by_name = {task.get_name(): task for task in self._tasks}
+        await asyncio.gather(self._end_sending(by_name.pop("sender", None)), *by_name.values())
         self._tasks = []
-        await self.sender.drain()
-        await self.teller.drain()
+        await self.holding.leave()
         await self.close()
+
+    async def _end_sending(self, stepping: asyncio.Task[None] | None) -> None:
+        # Before the other loops have come to rest: other processes go on sending at once.
+        if stepping is not None:
+            await stepping
+            await self.sender.drain()
 
     async def close(self) -> None:
         """Close connections, threads and the database."""
+        await self._ears.stop()
         await self._wire.close()
         await self._egress.close()
         await self._execution.close()
         self._engine.close()
 
 
-def _sender(
-    store: Store, transport: CloudApi, access: AccessBook, clock: SystemClock, settings: Outbox
-) -> Sender:
-    return Sender(
+def _holding(store: Store, clock: Clock, config: Config, owner: str) -> Holding:
+    return Holding(
         store,
-        transport,
-        access.access_of,
         clock,
-        owner=f"gateway-{secrets.token_hex(8)}",
-        alone=True,
-        lease_seconds=settings.lease_seconds,
-        call_seconds=settings.provider_timeout_seconds,
-        in_flight_max=settings.in_flight_max,
-        per_number_in_flight_max=settings.per_number_in_flight_max,
-        rules=_rules(settings),
+        owner=owner,
+        alone=not store.engine.shared,
+        lease_seconds=config.outbox.lease_seconds,
+        call_seconds=config.outbox.provider_timeout_seconds,
+        capacity=config.claims_in_flight_max,
+        roles=("fetcher", "health", "reader", "sweeper", "teller", "templates"),
+        release=release(),
     )
 
 
@@ -193,4 +224,4 @@ async def build(config: Config) -> Gateway:
         queue_max=config.store.queue_rows_max,
         readers=config.store.read_connections,
     )
-    return Gateway(config, engine, execution)
+    return Gateway(config, engine, execution, owner)

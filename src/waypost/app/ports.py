@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+import time
 from datetime import UTC, datetime
 
 
@@ -12,6 +13,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Give the present."""
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Give seconds that only go forward."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""

@@ -11,6 +11,10 @@ class Clock(Protocol):
         """Give the present as an aware UTC datetime."""
         ...
 
+    def monotonic(self) -> float:
+        """Give seconds that only go forward, for lengths of time: they mean nothing to another process."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait; returns early never, late perhaps."""
         ...

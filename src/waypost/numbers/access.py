@@ -35,6 +35,10 @@ class AccessBook:
         """Read the number again when it is next asked for."""
         self._known.pop(number_id, None)
 
+    def forget_all(self) -> None:
+        """Read every number again: another process changed one."""
+        self._known.clear()
+
 
 async def access_of(store: Store, number_id: str) -> Access:
     """Open the access of a live cloud number; `NotFound` for any other."""

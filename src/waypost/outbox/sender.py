@@ -1,4 +1,4 @@
-"""The story of sending, on one page: hold lanes, claim what is due, speak, record the outcome.
+"""The story of sending, on one page: keep the lanes, claim what is due, speak, record the outcome.
 
 A claim is made only with a free slot to speak in, and the attempt is real from the claim's commit on. An outcome is
 recorded until the store takes it: while it cannot, the slot stays taken, so a full disk slows sending instead of
@@ -8,7 +8,6 @@ losing what the provider said. What this process cannot record because it dies i
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Literal
 
 import structlog
@@ -18,8 +17,8 @@ from waypost.domain.outcomes import Outcome, Unknown
 from waypost.domain.ports import Clock
 from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
+from waypost.outbox.holding import HAND_OVER_SECONDS, Holding
 from waypost.policies.decide import decide
-from waypost.store import lanes
 from waypost.store.claims import Claim, Claimed, ClaimRequest, claim
 from waypost.store.database import Store
 from waypost.store.engine import Committed
@@ -31,10 +30,7 @@ log = structlog.get_logger("waypost.outbox")
 
 
 class Sender:
-    """Sends what is due on the lanes this process holds.
-
-    `owner` names this life of the process; `alone` says that no other process can hold a lane (embedded engine).
-    """
+    """Sends what is due on the lanes that `holding` keeps; `step` drives it, too."""
 
     def __init__(
         self,
@@ -42,29 +38,23 @@ class Sender:
         transport: Transport,
         access_of: Callable[[str], Awaitable[Access]],
         clock: Clock,
+        holding: Holding,
         *,
-        owner: str,
-        alone: bool,
-        lease_seconds: float,
-        call_seconds: float,
         in_flight_max: int,
         per_number_in_flight_max: int,
         rules: RetryRules,
     ) -> None:
         self._store, self._transport, self._access_of, self._clock = store, transport, access_of, clock
-        self._owner, self._alone = owner, alone
-        self._lease, self._call_seconds = timedelta(seconds=lease_seconds), call_seconds
+        self._holding = holding
         self._in_flight_max, self._per_number_max = in_flight_max, per_number_in_flight_max
         self._rules = rules
         self._epochs: dict[str, int] = {}
         self._next_at: dict[str, int] = {}  # per lane, milliseconds: when to ask it again
         # Told of while a claim may be under way: kept apart, or the claim's answer would overwrite the wake-up.
         self._told_of: set[str] = set()
-        self._renew_at = 0
         self._flying: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._draining = False
-        self.woken = asyncio.Event()
+        self.woken = holding.woken
         store.follow(self._told)
 
     def expect(self, number_id: str) -> None:
@@ -85,30 +75,29 @@ class Sender:
     async def recover(self) -> int:
         """At the start: what a dead process was speaking becomes `unknown`; gives how many."""
         found = 0
-        while count := await self._store.write(recover, Recovery(self._clock.now(), self._alone)):
+        while count := await self._store.write(recover, Recovery(self._clock.now(), self._holding.alone)):
             found += count
         return found
 
     async def step(self) -> float:
-        """Renew the lanes, claim what is due and start speaking it; gives seconds until it wants to run again."""
-        now = self._clock.now()
+        """Keep the lanes, claim what is due and start speaking it; gives seconds until it wants to run again."""
+        await self._keep()
+        now, claimed_at = self._clock.now(), self._clock.monotonic()
         now_ms = to_ms(now)
-        if now_ms >= self._renew_at or not self._told_of <= self._epochs.keys():
-            # A number nobody holds yet has work: take its lane now. One that another process holds is theirs to wake.
-            await self._renew()
-            self._told_of &= self._epochs.keys()
         free = self._in_flight_max - len(self._tasks)
         ready = [n for n in self._epochs if self._is_due(n, now_ms) and self._room(n) > 0]
-        if self._draining or free <= 0 or not ready:
+        if free <= 0 or not ready or not self._holding.may_claim():
             return self._idle_seconds(now_ms)
         share = max(1, free // len(ready))
+        # The attempt's own lease: its call may take this long to start, and then to end.
+        lease_seconds = self._holding.start_seconds + self._holding.call_seconds
         requests = [
             ClaimRequest(
                 number_id,
-                self._owner,
+                self._holding.owner,
                 self._epochs[number_id],
                 min(share, self._room(number_id)),
-                self._call_seconds,
+                lease_seconds,
                 now,
                 decide,
             )
@@ -124,13 +113,27 @@ class Sender:
         for request, answer in zip(requests, claims, strict=True):
             self._note(request, answer)
             for claimed in answer.claimed:
-                self._start(claimed)
+                self._start(claimed, request.epoch, claimed_at)
         return self._idle_seconds(to_ms(self._clock.now()))
+
+    async def _keep(self) -> None:
+        holding = self._holding
+        if not all(map(holding.knows, self._told_of)):
+            # A number nobody holds yet has work: take its lane now. One that another process holds is theirs to wake.
+            holding.hurry()
+        did_beat = await holding.keep(self._flying)
+        before, self._epochs = self._epochs, dict(holding.lanes)
+        self._told_of &= self._epochs.keys()
+        # Other processes accept for our lanes, and their word may be lost: each beat asks every lane.
+        for number_id in (
+            self._epochs if did_beat and not holding.alone else self._epochs.keys() - before.keys()
+        ):
+            self._next_at[number_id] = 0
 
     def _note(self, request: ClaimRequest, answer: Claim) -> None:
         if answer.fenced:
-            # Another process took the lane, or the lease is too short for a call: renew before the next claim.
-            self._renew_at = 0
+            # Another process took the lane, or the lease is too short for a call: beat before the next claim.
+            self._holding.hurry()
         if len(answer.claimed) == request.limit:
             self._next_at[request.number_id] = 0
         else:
@@ -143,25 +146,16 @@ class Sender:
         return self._per_number_max - self._flying.get(number_id, 0)
 
     def _idle_seconds(self, now_ms: int) -> float:
-        times = [self._renew_at]
-        if not self._draining and len(self._tasks) < self._in_flight_max:
+        wait = self._holding.wait_seconds()
+        if len(self._tasks) < self._in_flight_max:
             open_lanes = [n for n in self._epochs if self._room(n) > 0]
-            times += [0 if n in self._told_of else self._next_at.get(n, 0) for n in open_lanes]
-        return max(0.0, (min(times) - now_ms) / 1000)
+            times = [0 if n in self._told_of else self._next_at.get(n, 0) for n in open_lanes]
+            wait = min([wait, *((at - now_ms) / 1000 for at in times)])
+        return max(0.0, wait)
 
-    async def _renew(self) -> None:
-        now = self._clock.now()
-        wish = lanes.Hold(self._owner, now, now + self._lease, self._alone)
-        held: list[lanes.Lane] = await self._store.write(lanes.hold, wish)
-        before = self._epochs
-        self._epochs = {lane.number_id: lane.epoch for lane in held}
-        for number_id in self._epochs.keys() - before.keys():
-            self._next_at[number_id] = 0
-        self._renew_at = to_ms(now + self._lease / 4)
-
-    def _start(self, claimed: Claimed) -> None:
+    def _start(self, claimed: Claimed, epoch: int, claimed_at: float) -> None:
         self._flying[claimed.number_id] = self._flying.get(claimed.number_id, 0) + 1
-        task = asyncio.create_task(self._speak(claimed))
+        task = asyncio.create_task(self._speak(claimed, epoch, claimed_at))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._finished(done, claimed.number_id))
 
@@ -172,10 +166,19 @@ class Sender:
             log.error("attempt_abandoned", number_id=number_id, error=type(error).__name__)
         self.woken.set()
 
-    async def _speak(self, claimed: Claimed) -> None:
+    async def _speak(self, claimed: Claimed, epoch: int, claimed_at: float) -> None:
         kind: Literal["phone", "bsuid"] = "bsuid" if claimed.recipient_kind == "bsuid" else "phone"
         try:
             access = await self._access_of(claimed.number_id)
+            # A slow commit, or a pause of the whole process, may have eaten the time to start. Nothing may be awaited
+            # between the last look at the clock and the call.
+            while not self._holding.may_call(claimed.number_id, epoch, claimed_at):
+                again = await self._holding.prolong(claimed.attempt_id, claimed.number_id, epoch)
+                if again is None:
+                    # No longer ours to say: without an outcome it becomes `unknown`, and evidence decides.
+                    log.warning("attempt_not_spoken", attempt_id=claimed.attempt_id)
+                    return
+                claimed_at = again
             outcome: Outcome = await self._transport.send(
                 access, Recipient(kind, claimed.recipient), claimed.content, claimed.attempt_id
             )
@@ -198,16 +201,18 @@ class Sender:
                 await self._clock.sleep(fault.retry_after_seconds or 1)
 
     async def drain(self) -> None:
-        """Claim nothing more, let what is being spoken end, and give the lanes back."""
-        self._draining = True
+        """Claim nothing more, hand the lanes over as their calls end, let what is being spoken end."""
+        holding = self._holding
+        await holding.begin_drain()
+        self._epochs = {}
+        await holding.hand_over(self._flying)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=HAND_OVER_SECONDS)
+            await holding.hand_over({})
         if self._tasks:
             # Every call ends by its own timeout. What is left then waits for a store that takes nothing: the next
             # process finds those attempts without an outcome, and evidence decides.
-            _, left = await asyncio.wait(set(self._tasks), timeout=self._call_seconds + 1)
+            _, left = await asyncio.wait(set(self._tasks), timeout=holding.call_seconds + 1)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-        try:
-            await self._store.write(lanes.let_go, self._owner)
-        except Unavailable as fault:
-            log.warning("lanes_not_given_back", code=fault.code)

@@ -18,6 +18,7 @@ from waypost.inbox.accept import CallbackInbox
 from waypost.inbox.reader import Reader
 from waypost.numbers.access import AccessBook
 from waypost.outbox.accept import Acceptor
+from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
 from waypost.outbox.sweeper import Sweeper
 from waypost.simulation.clocks import ProcessClock, SeededChance
@@ -69,15 +70,22 @@ class SimulatedProcess:
         self.actor, self.clock, self.execution = ports.actor, ports.clock, ports.execution
         self.is_deaf = self.is_stopping = False
         clock, chance = ports.clock, SeededChance(ports.chance)
-        self.sender = Sender(
+        holding = Holding(
             store,
-            ports.transport(self),
-            AccessBook(store, clock).access_of,
             clock,
             owner=name,
             alone=False,
             lease_seconds=LEASE_SECONDS,
             call_seconds=CALL_SECONDS,
+            roles=("reader", "sweeper", "teller"),
+        )
+        self.holding = holding
+        self.sender = Sender(
+            store,
+            ports.transport(self),
+            AccessBook(store, clock).access_of,
+            clock,
+            holding,
             in_flight_max=8,
             per_number_in_flight_max=4,
             rules=RULES,
@@ -85,12 +93,21 @@ class SimulatedProcess:
         self.acceptor = Acceptor(store, Plain(), IdSource(chance), clock, expect=self.sender.expect)
         self.inbox = CallbackInbox(store, clock)
         self.teller = Teller(store, clock, chance, ports.post, WEBHOOKS)
-        self._reader = Loop("reader", _at_least(Reader(store, clock, Inbox(), RULES).step))
+        self._reader = Loop(
+            "reader", _at_least(Reader(store, clock, Inbox(), RULES).step), role=holding.role("reader")
+        )
         self._loops = (
             Loop("sender", self.sender.step, self.sender.woken),
-            Loop("sweeper", Sweeper(store, clock, _SWEEP_SECONDS).step),
+            Loop("sweeper", Sweeper(store, clock, _SWEEP_SECONDS).step, role=holding.role("sweeper")),
             self._reader,
-            Loop("teller", self.teller.step, self.teller.woken),
+            Loop(
+                "teller",
+                self.teller.step,
+                self.teller.woken,
+                role=holding.role("teller"),
+                begin=self.teller.begin,
+                rest=self.teller.rest,
+            ),
         )
         self._tasks: list[asyncio.Task[None]] = []
         store.follow(self._told)

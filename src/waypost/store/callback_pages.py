@@ -44,7 +44,7 @@ from waypost.store.callback_messages import apply_identity, apply_message
 from waypost.store.callback_sources import NotApplied, Sources
 from waypost.store.contact_search import owners_of
 from waypost.store.receipts import ReceiptItem, apply_receipts
-from waypost.store.transaction import Transaction
+from waypost.store.transaction import Transaction, rows_in
 
 
 class ParsedCallback(Struct, frozen=True):
@@ -74,8 +74,22 @@ class Applied(Struct, frozen=True):
 
 
 def apply_callbacks(tx: Transaction, pages: Sequence[ParsedPage]) -> Sequence[Applied]:
-    """Apply pages in order, each with its receipts in one call."""
-    return [_Page(tx, page).apply() for page in pages]
+    """Apply pages in order, each with its receipts in one call.
+
+    Only what is still to be read: a reader that was paused with a page in hand, while another went on, would let an
+    old word about a number or a template have the last say.
+    """
+    return [_Page(tx, _still_to_read(tx, page)).apply() for page in pages]
+
+
+def _still_to_read(tx: Transaction, page: ParsedPage) -> ParsedPage:
+    wanted = [callback.id for callback in page.callbacks]
+    rows = rows_in(tx, "SELECT id FROM callbacks WHERE state = 'stored' AND id IN (%s)", wanted)
+    stored = {row[0] for row in rows}
+    if len(stored) == len(wanted):
+        return page
+    kept = tuple(callback for callback in page.callbacks if callback.id in stored)
+    return msgspec.structs.replace(page, callbacks=kept)
 
 
 class _Page:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from waypost.store import journal, subscribers
 from waypost.store.journal import Event
+from waypost.store.processes import Fence, stands
 from waypost.store.transaction import Line, Reading, Transaction
 
 # Lines after which a teller has to look at the subscriber's row again.
@@ -80,10 +81,11 @@ class Progress(Struct, frozen=True):
 
 
 class Advance(Struct, frozen=True):
-    """The progress of several subscribers, in one write."""
+    """The progress of several subscribers, in one write; `fence`: as whose teller (None: nobody else could be it)."""
 
     moves: tuple[Progress, ...]
     now: datetime
+    fence: Fence | None = None
 
 
 class Standing(Struct, frozen=True):
@@ -163,12 +165,19 @@ def _contents(reading: Reading, events: Sequence[Event]) -> dict[str, bytes | No
     return journal.contents(reading, wanted) if wanted else {}
 
 
-def advance(tx: Transaction, items: Sequence[Advance]) -> list[None]:
-    """Write progress, after the answers it rests on."""
+def advance(tx: Transaction, items: Sequence[Advance]) -> list[bool]:
+    """Write progress, after the answers it rests on.
+
+    False, and nothing written, for a teller that is no longer the one: its successor began from these rows, and may
+    have been refused what the old one was told yes for, or the other way round.
+    """
+    results = []
     for item in items:
-        for move in item.moves:
+        is_ours = item.fence is None or stands(tx, item.fence)
+        for move in item.moves if is_ours else ():
             _move(tx, move, item.now)
-    return [None] * len(items)
+        results.append(is_ours)
+    return results
 
 
 _UPSERT = (

@@ -23,6 +23,10 @@ R = TypeVar("R")
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
+# What a commit can say beside its journal lines: callbacks to read, media to fetch, lanes or roles that changed hands,
+# API keys or a number's access that changed.
+Word = Literal["callbacks", "media", "lanes", "keys", "access"]
+
 _INSERT_LINE = """
 INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version, number_id, contact_id, content_id,
                      actor, reason, facts, at)
@@ -132,8 +136,8 @@ class Transaction(Reading):
         """Say that the lane of `number_id` may have something to claim once this is committed."""
         self.due_numbers.add(number_id)
 
-    def announce(self, work: Literal["callbacks", "media"]) -> None:
-        """Say that there is work of this kind once this is committed."""
+    def announce(self, work: Word) -> None:
+        """Say that there is work of this kind, or a change to what processes remember, once this is committed."""
         self.waiting.add(work)
 
     def mark(self) -> int:

@@ -21,6 +21,7 @@ from waypost.store import subscribers
 from waypost.store.database import Store
 from waypost.store.engine import Committed
 from waypost.store.journal import position_now
+from waypost.store.processes import Fence
 from waypost.transports.egress import Reply, Unreachable
 from waypost.webhooks.backlog import WINDOW_EVENTS, Entry
 from waypost.webhooks.follower import Follower, Rules
@@ -42,6 +43,8 @@ _MARK_WRITTEN_MS = 5_000
 # Content held in memory longer than this is read again before it is told: it may have been erased.
 _CONTENT_FRESH_MS = 30_000
 _IDLE_SECONDS_MAX = 5.0
+# At a hand-over an endpoint that is slower than this is told the same again by the next teller.
+_REST_SECONDS = 1.0
 
 
 class Teller:
@@ -66,8 +69,22 @@ class Teller:
         self._being_written: frozenset[str] = frozenset()
         self._turn = 0
         self._draining = False
+        self._fence: Fence | None = None
         self.woken = asyncio.Event()
         store.follow(self._told)
+
+    def begin(self, fence: Fence) -> None:
+        """Start from what the store says: this process is the teller now, under `fence`."""
+        self._fence, self._draining = fence, False
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop all that is remembered; what is on the wire ends without a consequence, and is told again."""
+        self._followers.clear()
+        self._contents_from.clear()
+        self._to_read.clear()
+        self._tail = None
+        self.woken.set()
 
     def _told(self, commit: Committed) -> None:
         if self._tail is None or commit.position > self._tail.end:
@@ -250,13 +267,17 @@ class Teller:
                     moves.append(move)
         if moves:
             self._being_written = frozenset(move.subscriber_id for move in moves)
-            self._writing = asyncio.create_task(self._advance(progress.Advance(tuple(moves), now)))
+            self._writing = asyncio.create_task(
+                self._advance(progress.Advance(tuple(moves), now, self._fence))
+            )
             self._writing.add_done_callback(self._written)
 
     async def _advance(self, item: progress.Advance) -> None:
         while True:
             try:
-                await self._store.write(progress.advance, item)
+                if not await self._store.write(progress.advance, item) and item.fence == self._fence:
+                    log.warning("teller_was_succeeded")
+                    self._forget()
                 return
             except Unavailable as fault:
                 # Until this is written nothing newer is, so the windows fill up and telling stops by itself.
@@ -288,11 +309,22 @@ class Teller:
                 times.append(follower.written_at + _MARK_WRITTEN_MS)
         return (min(time for time in times if time > now_ms) - now_ms) / 1000
 
+    async def rest(self) -> None:
+        """Before another process tells: start nothing more, give the answers a moment, write all progress."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_REST_SECONDS)
+        await self._write_all()
+        self._forget()
+
     async def drain(self) -> None:
         """Start nothing more, let what is on its way be answered, and write all progress that the store takes."""
         self._draining = True
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        await self._write_all()
+
+    async def _write_all(self) -> None:
         for _ in range(2):
             if self._writing is not None:
                 await asyncio.wait({self._writing})
