@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from waypost.domain.ports import Randomness
 from waypost.store.codec import Codec
 from waypost.store.engine import Engine
 from waypost.store.postgres import PostgresEngine
+from waypost.store.schema import Migration
 from waypost.store.sqlite import SqliteEngine
+from waypost.store.upgrade import Upgrade, upgrade_of_database, upgrade_of_file
 
 NAMES = ("sqlite", "postgres")
 # Emptying a database takes a tenth of the time of making one, so a test gives its back, emptied.
@@ -62,6 +65,10 @@ class Sqlite:
             other.execute("ROLLBACK")
             other.close()
 
+    def upgrade(self, folder: Path, migrations: Sequence[Migration]) -> AbstractContextManager[Upgrade]:
+        """Open the store of `folder` for migration."""
+        return upgrade_of_file(folder / "w.sqlite", migrations)
+
     def all_bytes(self, engine: Engine) -> bytes:
         """Everything as it is kept."""
         return b"".join(file.read_bytes() for file in _sqlite(engine).path.parent.iterdir())
@@ -79,6 +86,7 @@ class Postgres:
     def __init__(self) -> None:
         self._urls: dict[Path, str] = {}
         self._opened: list[PostgresEngine] = []
+        self._spoilt: set[str] = set()  # migrated by a test: of no use to another
 
     def open(self, folder: Path, randomness: Randomness, timeline: str = "t1") -> Engine:
         if folder not in self._urls:
@@ -127,6 +135,11 @@ class Postgres:
             yield
             other.rollback()
 
+    def upgrade(self, folder: Path, migrations: Sequence[Migration]) -> AbstractContextManager[Upgrade]:
+        """Open the store of `folder` for migration."""
+        self._spoilt.add(self._urls[folder])
+        return upgrade_of_database(self._urls[folder], migrations)
+
     def all_bytes(self, engine: Engine) -> bytes:
         """Everything as it is kept."""
         found = []
@@ -143,8 +156,11 @@ class Postgres:
         for engine in self._opened:
             engine.close()
         for url in self._urls.values():
-            postgres.empty(url)
-            _spare.append(url)
+            if url in self._spoilt:
+                postgres.session_server().drop(url)
+            else:
+                postgres.empty(url)
+                _spare.append(url)
 
 
 def _sqlite(engine: Engine) -> SqliteEngine:

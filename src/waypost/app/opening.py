@@ -25,7 +25,7 @@ def open_engine(config: Config, owner: str) -> Engine:
         return encode(int.from_bytes(randomness.token_bytes(5), "big"))[-8:]
 
     if config.store.url is None:
-        return SqliteEngine(Path(config.store.path), codec, ids, timeline)
+        return SqliteEngine(Path(config.store.path), codec, ids, timeline, owner=owner)
     try:
         from waypost.store.postgres import PostgresEngine
     except ImportError:

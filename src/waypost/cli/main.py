@@ -8,6 +8,7 @@ from waypost.cli import (
     keys,
     listen,
     messages,
+    migrate,
     numbers,
     running,
     sending,
@@ -33,6 +34,7 @@ for each in (messages, numbers, keys, subscribers, templates, stuck):
 listen.declare(app)
 golive.declare(app)
 doctor.declare(app)
+migrate.declare(app)
 simulate.declare(app)
 app.add_typer(settings.app)
 

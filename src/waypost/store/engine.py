@@ -70,14 +70,14 @@ def single(change: Callable[[Transaction, Any], Any]) -> Operation:
 class Engine:
     """One database, and this process's only way to change it.
 
-    `shared`: other processes may be changing it too. `timeline` names this life of the journal; a restore begins
-    another.
+    `shared`: other processes may be changing it too. `owner` names this life of this process, `timeline` this life of
+    the journal (a restore begins another).
     """
 
     shared = False
 
-    def __init__(self, codec: Codec, ids: IdSource, timeline: str) -> None:
-        self.codec, self.ids, self.timeline = codec, ids, timeline
+    def __init__(self, codec: Codec, ids: IdSource, timeline: str, owner: str) -> None:
+        self.codec, self.ids, self.timeline, self.owner = codec, ids, timeline, owner
 
     def commit_batch(self, writes: Sequence[Write]) -> Sequence[Committed]:
         """Run `writes` in one durable transaction (more when a fault splits it) and fill in their results."""
@@ -115,6 +115,10 @@ class Engine:
     def time_ms(self) -> int | None:
         """Give the time that the processes of a shared database agree on, or None where there is one process."""
         return None
+
+    def heard(self, seconds: float) -> list[Committed]:
+        """Wait up to `seconds` for commits of other processes; raises `Unavailable`."""
+        raise NotImplementedError
 
     def reading(self) -> Reading:
         """Open a connection of its own for queries; one thread at a time may use it."""

@@ -20,13 +20,13 @@ from waypost.domain.ids import IdSource
 from waypost.store import schema
 from waypost.store.codec import Codec
 from waypost.store.engine import Committed, Engine, Write, brought
-from waypost.store.postgres_connection import LOST, PostgresConnection, fault_of
+from waypost.store.postgres_connection import LOST, PostgresConnection, fault_of, faults_told
 from waypost.store.transaction import Reading, Transaction
 
 R = TypeVar("R")
 # Ours alone in the database, whatever else uses advisory locks there: "Wayp" in ASCII.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 1)"
-_BEGIN_MIGRATION = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 2)"
+BEGIN_MIGRATION = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 2)"
 _CHANNEL = "waypost_commits"
 # PostgreSQL refuses a NOTIFY of 8,000 bytes; the names of this many numbers fit.
 _NUMBERS_A_NOTE_MAX = 200
@@ -57,7 +57,7 @@ class PostgresEngine(Engine):
         owner: str,
         pause: Callable[[float], None],
     ) -> None:
-        self._url, self._owner, self._pause = url, owner, pause
+        self._url, self._pause = url, pause
         self._batch = 0
         self._writer = PostgresConnection(url, "write")
         self._clock = PostgresConnection(url, "time")
@@ -68,11 +68,11 @@ class PostgresEngine(Engine):
         except BaseException as error:
             self._writer.close()
             raise fault_of(error) or error from error
-        super().__init__(codec, ids, known)
+        super().__init__(codec, ids, known, owner)
 
     def _found(self, timeline: Callable[[], str]) -> str:
         writer = self._writer
-        writer.run(_BEGIN_MIGRATION)
+        writer.run(BEGIN_MIGRATION)
         if writer.one("SELECT to_regclass('meta')") == (None,):
             for migration in schema.migrations():
                 schema.expand(writer, migration, writer.translated)
@@ -118,10 +118,10 @@ class PostgresEngine(Engine):
         """Mark the batch, say what it brought, commit: one way there and back."""
         literal = psycopg.sql.quote
         notes = [
-            f"SELECT pg_notify('{_CHANNEL}', {literal(note)})" for note in _notes(self._owner, brought(tx))
+            f"SELECT pg_notify('{_CHANNEL}', {literal(note)})" for note in _notes(self.owner, brought(tx))
         ]
         mark = (
-            f"INSERT INTO commits (owner, batch, at) VALUES ({literal(self._owner)}, {literal(batch)},"
+            f"INSERT INTO commits (owner, batch, at) VALUES ({literal(self.owner)}, {literal(batch)},"
             " (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
             " ON CONFLICT (owner) DO UPDATE SET batch = excluded.batch, at = excluded.at"
         )
@@ -135,7 +135,7 @@ class PostgresEngine(Engine):
         for _ in range(_LOOK_UPS_MAX):
             try:
                 self._writer.run_fresh(_BEGIN)
-                row = self._writer.one("SELECT batch FROM commits WHERE owner = ?", (self._owner,))
+                row = self._writer.one("SELECT batch FROM commits WHERE owner = ?", (self.owner,))
                 self._writer.run("ROLLBACK")
                 return row == (batch,)
             except psycopg.Error:
@@ -159,10 +159,8 @@ class PostgresEngine(Engine):
 
     def time_ms(self) -> int | None:
         """Give the database's time, which all its processes share, in milliseconds; raises `Unavailable`."""
-        try:
+        with faults_told():
             row = self._clock.one_fresh("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        except psycopg.Error as error:
-            raise fault_of(error) or error from error
         assert row is not None
         return int(row[0])
 
@@ -178,7 +176,7 @@ class PostgresEngine(Engine):
                 self._ears.run(f"LISTEN {_CHANNEL}")
                 (position,) = self._ears.one("SELECT coalesce(max(position), 0) FROM journal") or (0,)
                 return [Committed(int(position), frozenset(), frozenset({"callbacks", "media"}))]
-            return [each for note in self._ears.notes(seconds) if (each := _heard(note, self._owner))]
+            return [each for note in self._ears.notes(seconds) if (each := _heard(note, self.owner))]
         except psycopg.Error as error:
             raise fault_of(error) or error from error
 
@@ -192,7 +190,7 @@ class PostgresEngine(Engine):
         """Forget this writer's mark and close."""
         try:
             self._writer.run_fresh("SELECT 1")
-            self._writer.run("DELETE FROM commits WHERE owner = ?", (self._owner,))
+            self._writer.run("DELETE FROM commits WHERE owner = ?", (self.owner,))
         except psycopg.Error:
             # The mark of a process that ended without the database is one small row, swept by age.
             self._writer.undo()

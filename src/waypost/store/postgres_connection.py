@@ -3,7 +3,8 @@
 Parameters have the schema's types whatever their values (text, bigint, bytea): a statement is prepared once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -149,6 +150,15 @@ class PostgresConnection:
         if self._raw is not None:
             self._raw.close()
             self._raw = None
+
+
+@contextlib.contextmanager
+def faults_told() -> Iterator[None]:
+    """Raise the database's faults as `Unavailable`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise fault_of(error) or error from error
 
 
 class _SumLoader(NumericLoader):

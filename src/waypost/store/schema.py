@@ -7,7 +7,7 @@ contracted beyond it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from msgspec import Struct
@@ -73,14 +73,14 @@ def refuse_unservable(version: Version) -> None:
         )
 
 
-def expansions(version: Version) -> list[Migration]:
-    """Give what is still to be expanded."""
-    return [each for each in migrations() if each.number > version.expanded]
+def expansions(version: Version, known: Sequence[Migration] | None = None) -> list[Migration]:
+    """Give what is still to be expanded, of `known` or of this release."""
+    return [each for each in (migrations() if known is None else known) if each.number > version.expanded]
 
 
-def contractions(version: Version) -> list[Migration]:
+def contractions(version: Version, known: Sequence[Migration]) -> list[Migration]:
     """Give what could be contracted: what this release has left behind and no release before may need any more."""
-    return [each for each in migrations() if each.contract and each.number > version.contracted]
+    return [each for each in known if each.contract and each.number > version.contracted]
 
 
 def expand(connection: Connection, migration: Migration, translate: Callable[[str], str]) -> None:

@@ -71,7 +71,15 @@ class SqliteEngine(Engine):
     A fresh file gets this release's schema; an older one is expanded here, for nobody else can be using it.
     """
 
-    def __init__(self, path: Path, codec: Codec, ids: IdSource, timeline: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        codec: Codec,
+        ids: IdSource,
+        timeline: Callable[[], str],
+        *,
+        owner: str = "gateway",
+    ) -> None:
         if apsw.SQLITE_VERSION_NUMBER < _SQLITE_VERSION_MIN:
             raise Unavailable(
                 "this SQLite has a known corruption bug in WAL mode",
@@ -81,13 +89,13 @@ class SqliteEngine(Engine):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         # Let go when closed, or when nothing holds the engine any more.
-        self._let_go = weakref.finalize(self, os.close, _lock(path))
+        self._let_go = weakref.finalize(self, lock_file(path).close)
         # Made for this user alone; SQLite gives its WAL files the rights of the database.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = self._connect()
         self._connection = SqliteConnection(self._writer)
         self._migrate(timeline)
-        super().__init__(codec, ids, str(self._meta("timeline")))
+        super().__init__(codec, ids, str(self._meta("timeline")), owner)
 
     def _begin(self) -> SqliteConnection:
         self._writer.execute("BEGIN IMMEDIATE")
@@ -149,7 +157,19 @@ class SqliteEngine(Engine):
         return _fault_of(error) if isinstance(error, _OUTSIDE) else None
 
 
-def _lock(path: Path) -> int:
+class FileLock:
+    """The right to write a database file, until closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def lock_file(path: Path) -> FileLock:
+    """Take the right to write the file at `path`; raises `Unavailable` when another process has it."""
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,7 +180,7 @@ def _lock(path: Path) -> int:
             code="database_in_use",
             remedy="stop it, or talk to it: command-line writes go through its socket while it serves",
         ) from None
-    return descriptor
+    return FileLock(descriptor)
 
 
 def _fault_of(error: Exception) -> Unavailable:
