@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from tests.queues.house import furnish
 
+from waypost.app.brokers import brokers
 from waypost.config import ConfigError, load
 from waypost.config.queue_rows import QueueRow, queue_rows
+from waypost.queues.base import BrokerDown
 
 KEY = "key_" + "0" * 26
 
@@ -50,6 +53,30 @@ def test_rows_are_read_from_the_environment():
     ]
     assert [(row.broker, row.queue) for row in queues.forward_rows] == [("nats", "events")]
     assert "word" not in repr(queues)
+
+
+async def test_the_settings_rows_become_sources_and_forwards_that_connect_when_stepped(tmp_path):
+    house = await furnish(tmp_path)
+    environ = {
+        # Nobody listens on the discard port.
+        "WAYPOST_QUEUES_NATS_URL": "nats://127.0.0.1:9",
+        "WAYPOST_QUEUES_RABBITMQ_URL": "amqp://127.0.0.1:9/",
+        "WAYPOST_QUEUES_SOURCES": f"nats a {house.key_id},rabbitmq a {house.key_id}",
+        "WAYPOST_QUEUES_FORWARDS": f"nats b {house.key_id},rabbitmq b {house.key_id}",
+        "WAYPOST_QUEUES_FORWARD_FROM": "beginning",
+    }
+    made = brokers(load(environ, None), house.store, house.acceptor, house.clock)
+    assert [each.name for each in (*made.sources, *made.forwards)] == [
+        "nats:a",
+        "rabbitmq:a",
+        "nats:b",
+        "rabbitmq:b",
+    ]
+    for each in (*made.sources, *made.forwards):
+        with pytest.raises(BrokerDown):
+            await each.step()
+    made.drain()
+    await made.close()
 
 
 _WITHOUT_CLIENTS = """
