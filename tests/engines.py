@@ -32,9 +32,11 @@ class Sqlite:
     # How a store that cannot be written at all says so.
     unwritable_code = "disk_full"
 
-    def open(self, folder: Path, randomness: Randomness, timeline: str = "t1") -> Engine:
+    def open(
+        self, folder: Path, randomness: Randomness, timeline: str = "t1", master_key: bytes = b"k" * 32
+    ) -> Engine:
         return SqliteEngine(
-            folder / "w.sqlite", Codec(b"k" * 32, randomness), IdSource(randomness), lambda: timeline
+            folder / "w.sqlite", Codec(master_key, randomness), IdSource(randomness), lambda: timeline
         )
 
     def run(self, engine: Engine, sql: str) -> None:
@@ -88,12 +90,14 @@ class Postgres:
         self._opened: list[PostgresEngine] = []
         self._spoilt: set[str] = set()  # migrated by a test: of no use to another
 
-    def open(self, folder: Path, randomness: Randomness, timeline: str = "t1") -> Engine:
+    def open(
+        self, folder: Path, randomness: Randomness, timeline: str = "t1", master_key: bytes = b"k" * 32
+    ) -> Engine:
         if folder not in self._urls:
             self._urls[folder] = _spare.pop() if _spare else postgres.migrated_database()
         engine = PostgresEngine(
             self._urls[folder],
-            Codec(b"k" * 32, randomness),
+            Codec(master_key, randomness),
             IdSource(randomness),
             lambda: timeline,
             owner=f"test-{len(self._opened)}",

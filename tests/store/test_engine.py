@@ -2,7 +2,7 @@
 
 import pytest
 from tests import engines
-from tests.support import FakeClock, accept_text, new_store, seed_number, status_of
+from tests.support import FakeClock, SeededRandomness, accept_text, new_store, seed_number, status_of
 
 from waypost.domain.errors import Conflict, InvalidRequest, Unavailable
 from waypost.store import idempotency, journal
@@ -181,3 +181,16 @@ async def test_a_query_of_many_statements_sees_one_state(tmp_path):
 
     assert reading.snapshot(twice) == (0, 0)
     assert reading.snapshot(journal.position_now) == 1
+
+
+async def test_a_database_made_with_another_master_key_is_refused_with_the_remedy(tmp_path):
+    store = new_store(tmp_path)
+    number = await seed_number(store)
+    store.engine.close()
+
+    with pytest.raises(Unavailable) as told:
+        engines.current.open(tmp_path, SeededRandomness(), master_key=b"j" * 32)
+    assert told.value.code == "wrong_master_key"
+
+    assert await positions(new_store(tmp_path)) == []
+    assert number.tenant_id == "ten_1"

@@ -32,6 +32,8 @@ class Codec:
         self._seal = AESGCM(_derive(master_key, b"seal"))
         self._blind_key = _derive(master_key, b"blind")
         self._randomness = randomness
+        # Tells one master key from another without telling anything about it.
+        self.fingerprint = _derive(master_key, b"fingerprint")[:16].hex()
 
     def encode(self, tenant_id: str, contact_id: str | None, content: bytes) -> bytes:
         """Give the column's bytes for `content` about `contact_id`."""

@@ -64,21 +64,22 @@ class PostgresEngine(Engine):
         self._ears: PostgresConnection | None = None
         self._readings: list[PostgresConnection] = []
         try:
-            known = self._found(timeline)
+            known = self._found(timeline, codec.fingerprint)
         except BaseException as error:
             self._writer.close()
             raise fault_of(error) or error from error
         super().__init__(codec, ids, known, owner)
 
-    def _found(self, timeline: Callable[[], str]) -> str:
+    def _found(self, timeline: Callable[[], str], fingerprint: str) -> str:
         writer = self._writer
         writer.run(BEGIN_MIGRATION)
         if writer.one("SELECT to_regclass('meta')") == (None,):
             for migration in schema.migrations():
                 schema.expand(writer, migration, writer.translated)
             writer.run("INSERT INTO meta (key, value) VALUES ('timeline', ?)", (timeline(),))
-        writer.run("COMMIT")
         schema.refuse_unservable(schema.version_of(self._meta))
+        schema.refuse_other_key(writer, fingerprint)
+        writer.run("COMMIT")
         return str(self._meta("timeline"))
 
     def _meta(self, key: str) -> str | None:

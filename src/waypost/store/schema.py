@@ -106,6 +106,22 @@ def statements(script: str) -> list[str]:
     return [text for text in (part.strip() for part in bare.split(";")) if text]
 
 
+def refuse_other_key(connection: Connection, fingerprint: str) -> None:
+    """Raise `Unavailable` when this database was made with another master key; a new one remembers this one.
+
+    Contacts are found by keyed indexes: with another key nobody would be found again, and every secret would be lost.
+    """
+    found = connection.one("SELECT value FROM meta WHERE key = 'key_fingerprint'")
+    if found is None:
+        connection.run("INSERT INTO meta (key, value) VALUES ('key_fingerprint', ?)", (fingerprint,))
+    elif found[0] != fingerprint:
+        raise Unavailable(
+            "this database was made with another master key",
+            code="wrong_master_key",
+            remedy="give every process the key of the first: its key file, or WAYPOST_SECRETS_MASTER_KEY",
+        )
+
+
 def _note(connection: Connection, key: str, number: int) -> None:
     connection.run(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

@@ -90,11 +90,17 @@ class SqliteEngine(Engine):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Let go when closed, or when nothing holds the engine any more.
         self._let_go = weakref.finalize(self, lock_file(path).close)
-        # Made for this user alone; SQLite gives its WAL files the rights of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._writer = self._connect()
-        self._connection = SqliteConnection(self._writer)
-        self._migrate(timeline)
+        try:
+            # Made for this user alone; SQLite gives its WAL files the rights of the database.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._writer = self._connect()
+            self._connection = SqliteConnection(self._writer)
+            self._migrate(timeline)
+            with self._writer:
+                schema.refuse_other_key(self._connection, codec.fingerprint)
+        except BaseException:
+            self._let_go()
+            raise
         super().__init__(codec, ids, str(self._meta("timeline")), owner)
 
     def _begin(self) -> SqliteConnection:
