@@ -31,6 +31,8 @@ async def main(name: str, url: str, queue: str, folder: str, key_id: str) -> Non
     async def take(draft, who, claim):
         answer = await accept(draft, who, claim)
         assert answer.status == 202
+        # Time for whatever was told to the broker too early to leave this process.
+        await asyncio.sleep(0.1)
         os.kill(os.getpid(), signal.SIGKILL)
 
     await house.ingress(OUTSIDES[name](There()).source(queue), take=take).step()
