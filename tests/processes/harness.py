@@ -158,6 +158,8 @@ class Gateway:
     emulator_url: str
     over: Mapping[str, Wire] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    # Another release of the package to run, as a folder for PYTHONPATH.
+    package: Path | None = None
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
 
@@ -196,8 +198,14 @@ class Gateway:
         """Start the process and return at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "waypost.toml"
-        config.write_text(as_toml(self.settings()))
+        settings = self.settings()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("WAYPOST_")}
+        # An address holds a password, which the settings file refuses.
+        if (url := settings["store"].pop("url", None)) is not None:
+            environment["WAYPOST_STORE_URL"] = url
+        if self.package is not None:
+            environment["PYTHONPATH"] = str(self.package)
+        config.write_text(as_toml(settings))
         with (self.folder / "gateway.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "waypost", "serve", "--config", str(config),

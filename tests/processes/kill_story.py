@@ -6,7 +6,7 @@ import fnmatch
 import random
 import resource
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Run:
 
     plan: Plan
     emulator: Emulator
-    gateway: Gateway
+    gateways: Sequence[Gateway]
     sinks: Sinks
     chance: random.Random
     caller: Api
@@ -82,11 +82,36 @@ class Run:
     said: int = 0
     settled_by_hand: int = 0
 
+    @property
+    def gateway(self) -> Gateway:
+        """The process, where there is one."""
+        return self.gateways[0]
+
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path, plan: Plan) -> AsyncIterator[Run]:
     """Start everything, and leave nothing behind."""
-    chance = random.Random(plan.seed)
+    emulator = new_emulator(plan)
+    url = await emulator.start()
+    emulator.webhooks.try_timeout_seconds = 3.0
+    gateway = Gateway(folder, url)
+    sinks = await open_sinks()
+    caller: Api | None = None
+    try:
+        await gateway.start()
+        caller = await gateway.caller()
+        yield await new_run(plan, emulator, [gateway], sinks, caller)
+    finally:
+        if caller is not None:
+            await caller.close()
+        if gateway.process is not None:
+            await gateway.kill()
+        await sinks.close()
+        await emulator.stop()
+
+
+def new_emulator(plan: Plan) -> Emulator:
+    """A provider with the plan's numbers, not yet started."""
     emulator = Emulator(random=fresh_dice(plan.seed))
     for turn in range(1, plan.numbers):
         add_number_at_meta(
@@ -96,31 +121,24 @@ async def opened(folder: Path, plan: Plan) -> AsyncIterator[Run]:
             f"49155500001{turn:02d}",
             f"Number {turn}",
         )
-    url = await emulator.start()
-    emulator.webhooks.try_timeout_seconds = 3.0
-    gateway = Gateway(folder, url)
-    sinks = await open_sinks()
-    caller: Api | None = None
-    try:
-        await gateway.start()
-        caller = await gateway.caller()
-        numbers = [
-            (await add_number(caller, emulator, gateway, number_id))["id"]
-            for number_id in list(emulator.world.numbers)
-        ]
-        contacts = [f"+49171{5000000 + turn}" for turn in range(plan.contacts)]
-        load = Load(caller, numbers, contacts, chance, plan.per_second, slow_policies=plan.slow_policies)
-        run = Run(plan, emulator, gateway, sinks, chance, caller, load, {})
-        await subscribe(run, "batched", [], batch_events_max=100, failing=0.02)
-        await subscribe(run, "single", ["message.delivered", "inbound.*"], batch_events_max=1, failing=0.03)
-        yield run
-    finally:
-        if caller is not None:
-            await caller.close()
-        if gateway.process is not None:
-            await gateway.kill()
-        await sinks.close()
-        await emulator.stop()
+    return emulator
+
+
+async def new_run(
+    plan: Plan, emulator: Emulator, gateways: Sequence[Gateway], sinks: Sinks, caller: Api
+) -> Run:
+    """Add the numbers and the subscribers, and have the load ready."""
+    chance = random.Random(plan.seed)
+    numbers = [
+        (await add_number(caller, emulator, gateways[0], number_id))["id"]
+        for number_id in list(emulator.world.numbers)
+    ]
+    contacts = [f"+49171{5000000 + turn}" for turn in range(plan.contacts)]
+    load = Load(caller, numbers, contacts, chance, plan.per_second, slow_policies=plan.slow_policies)
+    run = Run(plan, emulator, gateways, sinks, chance, caller, load, {})
+    await subscribe(run, "batched", [], batch_events_max=100, failing=0.02)
+    await subscribe(run, "single", ["message.delivered", "inbound.*"], batch_events_max=1, failing=0.03)
+    return run
 
 
 async def subscribe(run: Run, name: str, kinds: list[str], *, batch_events_max: int, failing: float) -> None:
@@ -265,33 +283,40 @@ async def kill_story(
 ) -> dict[str, Any]:
     """Run a plan to its end; raises AssertionError with every broken promise. Gives the figures."""
     async with opened(folder, plan) as run:
-        loading, talking = asyncio.create_task(run.load.run()), asyncio.create_task(talk(run))
-        try:
-            for fault in FAULTS:
-                run.emulator.fault(**fault)
-            await trouble(run)
-        finally:
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-        await drain(run)
-        await loading
-        books = await tell_all(run)
-        judge_messages(books, run.load)
-        doubles = judge_ledger(books)
-        judge_receipts(books, run)
-        judge_journal(books)
-        for name, (sink, _, _) in run.subscribers.items():
-            judge_sink(books, sink, wanted_of(books, run, name))
-        judge_inbound(books, run)
-        await judge_replays(books, run)
-        books.faults += [line[:2000] for line in run.gateway.log.splitlines() if '"level": "error"' in line]
-        figures = figures_of(books, run, doubles)
-        assert not books.faults, "\n".join(
-            [f"{len(books.faults)} broken promises:", *books.faults[:40], str(figures)]
-        )
-        assert figures["unknowns"] > 0, "a run without one unknown outcome proves too little"
+        figures = await play(run, trouble)
         assert await run.gateway.stop() == 0
         return figures
+
+
+async def play(run: Run, trouble: Callable[[Run], Awaitable[None]]) -> dict[str, Any]:
+    """Load and faults while the trouble lasts; then drain, and hold the books against each other."""
+    loading, talking = asyncio.create_task(run.load.run()), asyncio.create_task(talk(run))
+    try:
+        for fault in FAULTS:
+            run.emulator.fault(**fault)
+        await trouble(run)
+    finally:
+        talking.cancel()
+        await asyncio.gather(talking, return_exceptions=True)
+    await drain(run)
+    await loading
+    books = await tell_all(run)
+    judge_messages(books, run.load)
+    doubles = judge_ledger(books)
+    judge_receipts(books, run)
+    judge_journal(books)
+    for name, (sink, _, _) in run.subscribers.items():
+        judge_sink(books, sink, wanted_of(books, run, name))
+    judge_inbound(books, run)
+    await judge_replays(books, run)
+    for gateway in run.gateways:
+        books.faults += [line[:2000] for line in gateway.log.splitlines() if '"level": "error"' in line]
+    figures = figures_of(books, run, doubles)
+    assert not books.faults, "\n".join(
+        [f"{len(books.faults)} broken promises:", *books.faults[:40], str(figures)]
+    )
+    assert figures["unknowns"] > 0, "a run without one unknown outcome proves too little"
+    return figures
 
 
 def judge_receipts(books: Books, run: Run) -> None:
@@ -334,7 +359,7 @@ def figures_of(books: Books, run: Run, doubles: int) -> dict[str, Any]:
     assert set(statuses) <= FINAL or books.faults
     return {
         "seed": run.plan.seed,
-        "kills": run.gateway.starts - 1,
+        "kills": sum(gateway.starts - 1 for gateway in run.gateways),
         "accepted": len(run.load.accepted),
         "answers": dict(run.load.answers),
         "final": dict(statuses),
