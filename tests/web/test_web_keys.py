@@ -126,14 +126,14 @@ async def test_a_revoked_key_stops_at_once_although_it_was_just_used(tmp_path: P
     assert (await client("DELETE", f"/v1/keys/{made['id']}")).json == revoked.json
 
 
-async def test_a_key_revoked_by_another_process_works_five_seconds_at_most(tmp_path: Path) -> None:
+async def test_a_key_revoked_by_another_process_works_one_second_at_most(tmp_path: Path) -> None:
     parts = new_parts(tmp_path)
     client = await new_client(parts)
     made = await _make(client, "keys:read")
     tenant_id = (await parts.store.read(keys.tenants))[0]
     assert (await client("GET", "/v1/keys", key=made["key"])).status == 200
     await parts.store.write(keys.revoke, keys.Revoke(tenant_id, made["id"], "operator", START))
-    _clock(parts).advance(4.999)
+    _clock(parts).advance(0.999)
     assert (await client("GET", "/v1/keys", key=made["key"])).status == 200
     _clock(parts).advance(0.001)
     assert (await client("GET", "/v1/keys", key=made["key"])).code == "key_revoked"

@@ -1,6 +1,7 @@
 """Wires the rooms into one gateway: its parts, its two faces, its loops; started and stopped in order."""
 
 import asyncio
+import os
 import secrets
 import time
 from pathlib import Path
@@ -83,6 +84,7 @@ class Gateway:
             randomness=randomness,
             config=config,
             readiness=(self._why_not_ready,),
+            stop=self._stop_soon,
             transport=transport,
             access_of=access.access_of,
             cloud=management,
@@ -123,6 +125,7 @@ class Gateway:
         self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+        self.told_to_stop = asyncio.Event()
         # On a fresh store: the key made for its owner, the only time it is seen.
         self.first_key: str | None = None
         routes = all_routes(config)
@@ -136,6 +139,8 @@ class Gateway:
             self.parts.key_cache.forget()
         if "access" in commit.waiting:
             self._access.forget_all()
+            if self.parts.inbox is not None:
+                self.parts.inbox.forget()
 
     def _loop(self, name: str) -> Loop:
         return next(loop for loop in self._loops if loop.name == name)
@@ -143,7 +148,9 @@ class Gateway:
     async def start(self) -> None:
         """Make the first tenant and key on a fresh store, recover what a dead process left, then run the loops."""
         self.first_key = await bootstrap(self.parts)
-        self._files.clear_incoming()
+        if not self._engine.shared:
+            # A folder that processes share may be in the middle of taking another one's.
+            self._files.clear_incoming()
         found = await self.sender.recover()
         if found:
             log.warning("attempts_without_outcome", count=found)
@@ -163,6 +170,12 @@ class Gateway:
         if stopped:
             return f"stopped: {', '.join(stopped)}"
         return None
+
+    def _stop_soon(self) -> tuple[int, int]:
+        """Be told to stop, as SIGTERM does; gives this process's id and how many attempts are being spoken."""
+        self._draining = True
+        self.told_to_stop.set()
+        return os.getpid(), self.sender.in_flight
 
     def drain(self) -> None:
         """Say `not ready` from now on and end the streams; what is under way goes on."""

@@ -17,7 +17,7 @@ log = structlog.get_logger("waypost.app")
 
 
 async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. What was accepted is on disk, whatever ends the process."""
+    """Serve until SIGTERM, SIGINT or `waypost drain`, then drain. What was accepted is on disk, whatever ends it."""
     set_up(config.log)
     stop = stop_signal()
     async with running(config) as gateway:
@@ -26,7 +26,10 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
             announce("First start. This key has every scope and is shown only now:")
             announce(f"  {key}")
         announce(f"Waypost listens on {config.http.base_url} (try {config.http.base_url}/docs)")
-        await stop.wait()
+        waits = [asyncio.create_task(each.wait()) for each in (stop, gateway.told_to_stop)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
         announce("Draining: no new work is taken, what is under way ends.")
 
 

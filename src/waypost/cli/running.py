@@ -1,12 +1,14 @@
 """What runs until it is stopped (`serve`, `demo`, `emulator`), and `version`."""
 
 import asyncio
+import os
 import platform
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from waypost.cli.api import Unreachable
 from waypost.cli.command import FAILED, Desk, command
 
 
@@ -32,6 +34,7 @@ def declare(app: typer.Typer) -> None:
         remote=False,
         shows_json=False,
     )(emulator)
+    command(app, "drain", "waypost drain", "waypost drain --wait-seconds 60", remote=False)(drain)
     command(app, "version", "waypost version", "waypost version --json", remote=False)(version)
 
 
@@ -40,6 +43,37 @@ async def serve(desk: Desk) -> None:
     from waypost.app.serve import serve as run
 
     await run(desk.place.config(), announce=desk.screen.line)
+
+
+async def drain(
+    desk: Desk,
+    wait_seconds: Annotated[
+        float, typer.Option("--wait-seconds", min=0, max=3600, help="How long to wait for its end.")
+    ] = 60.0,
+) -> int | None:
+    """Stop this machine's gateway in order: it hands its numbers over, ends what is under way, and exits."""
+    api = await desk.api()
+    if not api.running:
+        raise Unreachable(
+            "the socket of this machine", "there is nothing to drain; `waypost serve` starts one"
+        )
+    told = await api.post("/v1/process:drain")
+    if wait_seconds:
+        async with asyncio.timeout(wait_seconds):
+            while _is_alive(told["process_id"]):  # noqa: ASYNC110 - another process is waited for
+                await asyncio.sleep(0.05)
+    if desk.screen.as_json:
+        desk.screen.document(told)
+    desk.screen.line("It has drained and ended." if wait_seconds else "It drains.")
+    return None
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def demo(

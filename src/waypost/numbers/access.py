@@ -8,8 +8,9 @@ from waypost.store.database import Store
 from waypost.store.numbers import Opened, open_access
 from waypost.transports.base import Access
 
-# Another process may rotate a token: an old one is used for no longer than this. Our own changes forget at once.
-FRESH_SECONDS = 5.0
+# A rotated token, in whichever process, is forgotten by its wake-up; where that is lost, the old one is used for no
+# longer than this.
+FRESH_SECONDS = 1.0
 
 
 class AccessBook:

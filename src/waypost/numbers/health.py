@@ -51,21 +51,22 @@ class HealthRefresher:
         try:
             access = await self._access.access_of(number_id)
             if access.graph_version == FLAT:
-                return await self._keep(tenant_id, number_id, NumberSeen())
+                return await self._keep(tenant_id, number_id, NumberSeen(), self._clock.now())
+            asked_at = self._clock.now()
             answer = await self._management.phone_number(access)
             if not isinstance(answer, Failed):
-                return await self._keep(tenant_id, number_id, seen_of(answer.value))
+                return await self._keep(tenant_id, number_id, seen_of(answer.value), asked_at)
             if answer.reaction in _TRANSIENT:
                 return False
             # The token is dead or may not read: worth telling once, and the row says so.
             health = {"can_send_message": "UNKNOWN", "code": answer.code, "title": answer.title}
-            return await self._keep(tenant_id, number_id, NumberSeen(health=msgspec.json.encode(health)))
+            return await self._keep(
+                tenant_id, number_id, NumberSeen(health=msgspec.json.encode(health)), asked_at
+            )
         except WaypostError:
             # Removed in between, or the disk refuses: asked again later, and whoever asks directly is told why.
             return False
 
-    async def _keep(self, tenant_id: str, number_id: str, seen: NumberSeen) -> bool:
-        await self._store.write(
-            numbers.refreshed, Refreshed(tenant_id, number_id, seen, "gateway", self._clock.now())
-        )
+    async def _keep(self, tenant_id: str, number_id: str, seen: NumberSeen, asked_at: datetime) -> bool:
+        await self._store.write(numbers.refreshed, Refreshed(tenant_id, number_id, seen, "gateway", asked_at))
         return True

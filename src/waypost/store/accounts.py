@@ -105,6 +105,7 @@ def app_row(tx: Transaction, item: Belonging) -> str:
             sealed = tx.codec.seal(f"app:{app_id}:{name}", (given[name] or "").encode())
             tx.execute(f"UPDATE apps SET {name} = ? WHERE id = ?", (sealed, app_id))
         if changed:
+            tx.announce("access")
             tx.execute("UPDATE apps SET version = version + 1 WHERE id = ?", (app_id,))
             facts = {"changed": changed}
             _note(tx, item.tenant_id, "app.changed", app_id, version + 1, item.actor, item.now, facts)

@@ -140,6 +140,7 @@ def revoke(tx: Transaction, item: Revoke) -> Key:
     key = show(tx, item.tenant_id, item.key_id)
     if key.revoked_at is not None:
         return key
+    tx.announce("keys")
     tx.execute(
         "UPDATE api_keys SET revoked_at = ?, version = version + 1 WHERE id = ? AND tenant_id = ?",
         (to_ms(item.now), key.id, item.tenant_id),
@@ -154,6 +155,7 @@ def revoke(tx: Transaction, item: Revoke) -> Key:
 def rotate(tx: Transaction, item: Rotate) -> Key:
     """Make a successor of the same label, scopes and lifetime; the old key ends with the overlap. Gives the new one."""
     old = show(tx, item.tenant_id, item.key_id)
+    tx.announce("keys")
     state = old.state(item.now)
     if state != "active":
         raise Conflict(

@@ -264,6 +264,7 @@ def replace_token(tx: Transaction, item: RotateToken) -> Number:
     """Put a new token in the place of the old one, which is gone."""
     number = _live(tx, item.tenant_id, item.number_id)
     sealed = tx.codec.seal(f"number:{number.id}", item.token.encode())
+    tx.announce("access")
     tx.execute("UPDATE numbers SET token = ? WHERE id = ?", (sealed, number.id))
     change_row(tx, number, {}, "number.changed", item.actor, item.now, facts={"changed": ["token"]})
     return get(tx, item.tenant_id, item.number_id)
@@ -272,14 +273,20 @@ def replace_token(tx: Transaction, item: RotateToken) -> Number:
 def delete(tx: Transaction, item: Remove) -> Number:
     """Remove a number: the row stays for its history, the token is destroyed, the lane is free."""
     number = _live(tx, item.tenant_id, item.number_id)
+    tx.announce("access")
     gone = {"state": "removed", "state_reason": None, "token": b"", "removed_at": to_ms(item.now)}
     change_row(tx, number, gone, "number.removed", item.actor, item.now, facts={})
     return get(tx, item.tenant_id, item.number_id)
 
 
 def keep_seen(tx: Transaction, item: Refreshed) -> bool:
-    """Keep what Meta tells; journals and says True only when something changed."""
+    """Keep what Meta tells; journals and says True only when something changed.
+
+    `item.now` is when Meta was asked: what a paused refresher brings is older than what its successor wrote.
+    """
     number = _live(tx, item.tenant_id, item.number_id)
+    if number.health_at is not None and number.health_at > to_ms(item.now):
+        return False
     tx.execute("UPDATE numbers SET health_at = ? WHERE id = ?", (to_ms(item.now), number.id))
     seen = item.seen
     told = {

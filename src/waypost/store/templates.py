@@ -185,7 +185,15 @@ def waba_of(reading: Reading, tenant_id: str, waba_id: str) -> WabaDue:
 
 
 def keep_list(tx: Transaction, item: Synchronise) -> Synchronised:
-    """Make the rows of a WABA what Meta listed; only what differs is written and journalled."""
+    """Make the rows of a WABA what Meta listed; only what differs is written and journalled.
+
+    A list that was asked for before the one that was last kept (its reader was paused) is let go.
+    """
+    kept = tx.one(
+        "SELECT templates_synced_at FROM wabas WHERE id = ? AND tenant_id = ?", (item.waba_id, item.tenant_id)
+    )
+    if kept is not None and kept[0] is not None and kept[0] > to_ms(item.listed_at):
+        return Synchronised(len(item.seen), 0, 0)
     rows = tx.rows(
         f"SELECT {_COLUMNS} FROM templates WHERE tenant_id = ? AND waba_id = ? AND removed_at IS NULL",
         (item.tenant_id, item.waba_id),
@@ -206,7 +214,7 @@ def keep_list(tx: Transaction, item: Synchronise) -> Synchronised:
             removed += 1
     tx.execute(
         "UPDATE wabas SET templates_synced_at = ? WHERE id = ? AND tenant_id = ?",
-        (to_ms(item.now), item.waba_id, item.tenant_id),
+        (to_ms(item.listed_at), item.waba_id, item.tenant_id),
     )
     return Synchronised(len(item.seen), changed, removed)
 

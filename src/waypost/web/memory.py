@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from waypost.domain.errors import Conflict
 from waypost.store.keys import Key
 
-# A key revoked by another process works this much longer here; in this process a change empties the cache at once.
-_KEY_TTL = timedelta(seconds=5)
+# A change of keys, in whichever process, empties the cache by its wake-up; where that is lost, this is how much longer
+# a revoked key works here.
+_KEY_TTL = timedelta(seconds=1)
 _KEYS_MAX = 10_000
 _TOUCH_INTERVAL = timedelta(minutes=1)
 

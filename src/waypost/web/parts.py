@@ -35,6 +35,9 @@ class Parts:
     randomness: Randomness
     config: Config
     readiness: tuple[Readiness, ...] = ()
+    stop: Callable[[], tuple[int, int]] | None = (
+        None  # begins to drain; gives the process's id, attempts under way
+    )
     acceptor: Any = None  # outbox.accept.Acceptor
     access_of: Any = None  # async (number_id) -> transports.base.Access
     transport: Any = None  # transports.base.Transport

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct
 
 from waypost.domain.drafts import AnyDraft
-from waypost.domain.errors import CapabilityMissing, NotFound, Unavailable
+from waypost.domain.errors import CapabilityMissing, Forbidden, NotFound, Unavailable
 from waypost.web import metrics
 from waypost.web.routing import Answer, Ask, Route, Scope
 
@@ -24,6 +24,14 @@ class Ready(Struct, frozen=True):
     """The gateway can serve."""
 
     status: Literal["ready"]
+
+
+class Draining(Struct, frozen=True):
+    """The process takes nothing more and ends when nothing is under way."""
+
+    status: Literal["draining"]
+    process_id: Annotated[int, Meta(description="Of the operating system: gone once it has drained.")]
+    attempts_in_flight: Annotated[int, Meta(description="Calls to the provider that are under way now.")]
 
 
 class Capability(Struct, frozen=True):
@@ -114,6 +122,18 @@ async def _readyz(ask: Ask) -> Ready:
     return Ready("ready")
 
 
+async def _drain(ask: Ask) -> Draining:
+    if ask.caller.actor != "operator":
+        raise Forbidden(
+            "A process is drained by who runs it.",
+            code="operator_only",
+            remedy="Run `waypost drain` on its machine, or send it SIGTERM.",
+        )
+    if ask.parts.stop is None:
+        raise Unavailable("No gateway runs here.", code="not_running", remedy="There is nothing to drain.")
+    return Draining("draining", *ask.parts.stop())
+
+
 async def _metrics(ask: Ask) -> Answer:
     if not ask.parts.config.metrics.enabled:
         raise NotFound("Figures are switched off.", code="metrics_off", remedy="Set metrics.enabled.")
@@ -176,6 +196,21 @@ ROUTES: tuple[Route, ...] = (
         produces="text/plain",
         tag=_TAG,
         description="They span the whole installation. Public when `metrics.public` is set.",
+    ),
+    Route(
+        "POST",
+        "/v1/process:drain",
+        "operations:write",
+        "Stop this process in order",
+        _drain,
+        answer=Draining,
+        status=202,
+        problems=(Forbidden, Unavailable),
+        tag=_TAG,
+        reads="raw",
+        idempotency="none",
+        description="On the operator's socket only. It hands its lanes and roles to the other processes, says not"
+        " ready on `/readyz`, lets what is under way end, and exits.",
     ),
     Route(
         "GET",
