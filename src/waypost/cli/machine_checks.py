@@ -9,7 +9,7 @@ from pathlib import Path
 from waypost.app.sockets import local_path
 from waypost.cli.findings import Finding
 from waypost.config import Config
-from waypost.store.inspection import inspect, sqlite_version
+from waypost.store.inspection import inspect, inspect_shared, sqlite_version
 
 # A day of busy callbacks fits into this; below it, somebody should look before it runs full.
 _DISK_WARN_BYTES = 1024**3
@@ -17,7 +17,7 @@ _DISK_WARN_BYTES = 1024**3
 
 def has_database(config: Config) -> bool:
     """Say whether there is a database already; looking must not make one."""
-    return Path(config.store.path).exists()
+    return config.store.url is not None or Path(config.store.path).exists()
 
 
 def files(config: Config) -> Iterator[Finding]:
@@ -95,6 +95,9 @@ def disk(config: Config) -> Iterator[Finding]:
 
 def database(config: Config) -> Iterator[Finding]:
     """Open the database for reading, compare its schema, and let SQLite check it."""
+    if config.store.url is not None:
+        yield from _shared(config.store.url)
+        return
     path = Path(config.store.path)
     if not path.exists():
         yield Finding("warn", "database", f"{path} is not there yet", "the first `waypost serve` makes it")
@@ -105,12 +108,36 @@ def database(config: Config) -> Iterator[Finding]:
             "fail", "database", f"{path}: {found}", "restore it from your backup, or mend its permissions"
         )
         return
-    if found.schema_version != found.schema_version_wanted:
+    if found.schema_version < found.schema_version_wanted:
         told = f"schema {found.schema_version}, this release wants {found.schema_version_wanted}"
-        yield Finding("fail", "database", told, "start the release that wrote it")
+        yield Finding("warn", "database", told, "the next start, or `waypost migrate`, brings it up to date")
     if found.faults:
         told = f"the quick check found: {'; '.join(found.faults)}"
         yield Finding("fail", "database", told, "stop the gateway and restore the last good backup")
     else:
         told = f"sound by its quick check, {found.journal_lines:,} journal lines, SQLite {sqlite_version()}"
         yield Finding("ok", "database", told)
+
+
+def _shared(url: str) -> Iterator[Finding]:
+    found = inspect_shared(url)
+    if isinstance(found, str):
+        yield Finding(
+            "fail", "database", found, "check WAYPOST_STORE_URL, the server and the network between"
+        )
+        return
+    mine = found.schema_version_wanted
+    if found.schema_version < mine:
+        told = f"schema {found.schema_version}, this release needs {mine}"
+        yield Finding("fail", "database", told, "run `waypost migrate`; the release before goes on beside it")
+    elif found.schema_contracted > mine:
+        told = f"contracted to schema {found.schema_contracted}, this release knows {mine}"
+        yield Finding("fail", "database", told, "start the newer release")
+    for risk in found.risks:
+        told = f"PostgreSQL can lose what it said is on disk: {risk}"
+        yield Finding("fail", "database", told, "turn it on and restart PostgreSQL")
+    told = (
+        f"PostgreSQL {found.server} answers, {found.journal_lines:,} journal lines,"
+        f" {found.processes} processes are writing"
+    )
+    yield Finding("ok", "database", told)
