@@ -44,6 +44,9 @@ class _Link:
             self._client = await nats.connect(
                 self._url.split(","),
                 allow_reconnect=False,
+                # It also counts first connections, and would try for two minutes.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
                 connect_timeout=int(_CONNECT_SECONDS),
                 user_credentials=self._credentials_file,
                 error_cb=_quiet,
