@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,8 @@ from waypost.web.routes import all_routes
 from waypost.webhooks.teller import Teller
 
 log = structlog.get_logger("waypost.app")
+Step = Callable[[], Awaitable[float]]
+Loops = tuple[Loop, ...]
 
 
 class Gateway:
@@ -104,23 +107,10 @@ class Gateway:
             bytes_max=config.inbox.media_bytes_max, attempts_max=config.inbox.media_attempts_max,
         )  # fmt: skip
         health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
-        role = self.holding.role
-        rest = self.teller.rest if engine.shared else self.teller.drain
-        self._loops = (
-            Loop("sender", self.sender.step, self.sender.woken),
-            Loop(
-                "sweeper", Sweeper(store, clock, config.outbox.sweep_interval_seconds).step, role=role("sweeper")
-            ),
-            Loop("reader", reader.step, role=role("reader")),
-            Loop(
-                "teller", self.teller.step, self.teller.woken,
-                role=role("teller"), begin=self.teller.begin, rest=rest,
-            ),
-            Loop("media", fetcher.step, role=role("fetcher")),
-            Loop("health", health.step, role=role("health")),
-            Loop("templates", sync.step, role=role("templates")),
-            *([Loop("clock", clock.step)] if isinstance(clock, SharedClock) else []),
-        )  # fmt: skip
+        workers = (Sweeper(store, clock, config.outbox.sweep_interval_seconds), reader, fetcher, health, sync)
+        self._loops = self._new_loops(*(each.step for each in workers))
+        if isinstance(clock, SharedClock):
+            self._loops += (Loop("clock", clock.step),)
         self._ears = Ears(store)
         self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,6 +121,20 @@ class Gateway:
         routes = all_routes(config)
         self.application: ASGIApp = application(self.parts, routes)
         self.local_application: ASGIApp = application(self.parts, routes, local=True)
+
+    def _new_loops(self, sweep: Step, read: Step, fetch: Step, refresh: Step, synchronise: Step) -> Loops:
+        role, teller = self.holding.role, self.teller
+        # Alone, nobody else would tell: an endpoint gets all its time to answer.
+        rest = teller.rest if self._engine.shared else teller.drain
+        return (
+            Loop("sender", self.sender.step, self.sender.woken),
+            Loop("sweeper", sweep, role=role("sweeper")),
+            Loop("reader", read, role=role("reader")),
+            Loop("teller", teller.step, teller.woken, role=role("teller"), begin=teller.begin, rest=rest),
+            Loop("media", fetch, role=role("fetcher")),
+            Loop("health", refresh, role=role("health")),
+            Loop("templates", synchronise, role=role("templates")),
+        )
 
     def _told(self, commit: Committed) -> None:
         for work in commit.waiting & self._by_work.keys():
