@@ -8,7 +8,7 @@ import pytest
 from tests import engines
 
 # Rooms whose tests open stores: each such test runs on both engines. A module with `ONE_ENGINE = True` says why not.
-_ON_BOTH = {"store", "outbox", "inbox", "webhooks", "conversations", "numbers", "contracts"}
+_ON_BOTH = {"store", "outbox", "inbox", "webhooks", "conversations", "numbers", "queues", "contracts"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -23,6 +23,9 @@ from waypost.store import journal
 from waypost.store import subscriber_progress as progress
 from waypost.webhooks.payloads import is_pushed
 
+# The seam under test is the broker; `tests/queues` runs the same code on both engines.
+ONE_ENGINE = True
+
 pytestmark = pytest.mark.brokers
 # The brokers are what varies here; the store's part has its tests in tests/queues.
 ONE_ENGINE = True
