@@ -5,6 +5,8 @@ from random import Random
 
 from waypost.simulation.loop import SeededLoop
 
+# A beat comes every five seconds at the least, and takes up to three on a slow store.
+_MISLED_SECONDS = 12.0
 BEGINNING = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -38,11 +40,24 @@ class WallClock:
 
 
 class ProcessClock:
-    """What a process reads: the true time and its error. Its monotonic clock knows no error and no leap."""
+    """What a process reads: the true time and its error. Its monotonic clock knows no error and no leap, but
+    stands still while the machine is suspended (`suspended_seconds`), as Linux's does."""
 
     def __init__(self, loop: SeededLoop, wall: WallClock, error_seconds: float = 0.0) -> None:
         self._loop, self._wall = loop, wall
         self.error_seconds = error_seconds
+        self.suspended_seconds = 0.0
+        self.resumed_at = float("-inf")  # virtual seconds
+
+    @property
+    def is_misled(self) -> bool:
+        """Say whether the process may not know yet how long it was away: until it has asked the database."""
+        return self._loop.time() < self.resumed_at + _MISLED_SECONDS
+
+    def resume(self, seconds: float) -> None:
+        """Go on after the machine was suspended."""
+        self.suspended_seconds += seconds
+        self.resumed_at = self._loop.time()
 
     def now(self) -> datetime:
         """Give the time as this process sees it."""
@@ -50,7 +65,7 @@ class ProcessClock:
 
     def monotonic(self) -> float:
         """Give seconds that only ever go forward, for lengths of time."""
-        return self._loop.time()
+        return self._loop.time() - self.suspended_seconds
 
     async def sleep(self, seconds: float) -> None:
         """Wait in virtual time."""

@@ -15,6 +15,31 @@ from random import Random
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_FAULT_CHARACTERS_MAX = 400
+
+
+class Planned:
+    """A callback to run: what asyncio calls a handle, with less in it."""
+
+    __slots__ = ("args", "at", "callback", "context", "is_cancelled")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, at: float
+    ) -> None:
+        self.callback, self.args, self.context, self.at = callback, args, context, at
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Do not run it; it is passed over when its time comes."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Say whether it was cancelled."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """Give its virtual time."""
+        return self.at
 
 
 class Actor:
@@ -25,7 +50,7 @@ class Actor:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_alive, self.is_paused = True, False
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[Planned] = deque()
         self.context = copy_context()
         self.context.run(_ACTOR.set, self)
 
@@ -40,7 +65,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         self._random = chance.random
         self._now = 0.0
         self._order = 0
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Actor]] = []
+        self._timers: list[tuple[float, int, Planned, Actor]] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._is_stopped = self._is_closed = False
         self.faults: list[str] = []
@@ -83,13 +108,17 @@ class SeededLoop(asyncio.AbstractEventLoop):
                 self._now = max(self._now, timers[0][0])
                 while timers and timers[0][0] <= self._now:
                     _, _, timer, actor = heapq.heappop(timers)
-                    if actor.is_alive and not timer.cancelled():
+                    if actor.is_alive and not timer.is_cancelled:
                         actor.ready.append(timer)
                 continue
             actor = runnable[0] if len(runnable) == 1 else runnable[int(draw() * len(runnable))]
-            handle = actor.ready.popleft()
-            if not handle.cancelled():
-                handle._run()
+            planned = actor.ready.popleft()
+            if planned.is_cancelled:
+                continue
+            try:
+                planned.context.run(planned.callback, *planned.args)
+            except Exception as error:
+                self.faults.append(f"{planned.callback!r}: {error!r}"[:_FAULT_CHARACTERS_MAX])
 
     def stop(self) -> None:
         """Return from `run_until` after the present callback."""
@@ -113,28 +142,29 @@ class SeededLoop(asyncio.AbstractEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Planned:
         """Schedule a callback for its context's actor."""
-        handle = asyncio.Handle(callback, args, self, context)
-        actor = _ACTOR.get(self.world) if context is None else context.get(_ACTOR, self.world)
+        context = copy_context() if context is None else context
+        planned = Planned(callback, args, context, self._now)
+        actor = context.get(_ACTOR, self.world)
         if actor.is_alive:
-            actor.ready.append(handle)
-        return handle
+            actor.ready.append(planned)
+        return planned
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Planned:
         """Schedule a callback after virtual seconds."""
         return self.call_at(self._now + max(delay, 0.0), callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Planned:
         """Schedule a callback for a virtual time."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        actor = _ACTOR.get(self.world) if context is None else context.get(_ACTOR, self.world)
+        context = copy_context() if context is None else context
+        timer = Planned(callback, args, context, when)
         self._order += 1
-        heapq.heappush(self._timers, (when, self._order, timer, actor))
+        heapq.heappush(self._timers, (when, self._order, timer, context.get(_ACTOR, self.world)))
         return timer
 
     async def sleep(self, seconds: float) -> None:
@@ -164,7 +194,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         """Keep what nobody caught: it is told with the run."""
         error = context.get("exception")
         if not self._is_closed:
-            self.faults.append(f"{context.get('message')}: {error!r}"[:400])
+            self.faults.append(f"{context.get('message')}: {error!r}"[:_FAULT_CHARACTERS_MAX])
 
     def get_debug(self) -> bool:
         """Say no: asyncio's own checks cost more than the run."""
@@ -177,9 +207,6 @@ class SeededLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         """Say whether it was closed."""
         return self._is_closed
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave it in the heap; it is passed over when its time comes."""
 
 
 def end(future: "asyncio.Future[Any]") -> None:

@@ -15,9 +15,9 @@ from waypost.domain.classes import MessageClass, OnUnknown
 from waypost.simulation.clocks import stream
 
 # The time in which things are sent and go wrong, in virtual seconds.
-TROUBLE_SECONDS = 45.0
-LEASE_SECONDS = 20.0
-CALL_SECONDS = 5.0
+TROUBLE_SECONDS = 40.0
+LEASE_SECONDS = 15.0
+CALL_SECONDS = 4.0
 
 Oddness = Literal[
     "timeout_taken",  # taken, but the answer never comes
@@ -39,6 +39,7 @@ ODDITIES: tuple[Oddness, ...] = Oddness.__args__  # type: ignore[attr-defined]
 
 Trouble = Literal[
     "pause",  # nothing runs for a while, longer than a lease or not
+    "suspend",  # the same of the whole machine: its monotonic clock stands still, too
     "crash",
     "crash_before_commit",
     "crash_after_commit",
@@ -74,6 +75,8 @@ OPERATIONS = (
 )
 OF_PROCESSES: tuple[Trouble, ...] = (
     "pause",
+    "suspend",
+    "suspend",
     "crash",
     "crash_before_commit",
     "crash_after_commit",
@@ -168,7 +171,7 @@ def plan_of(seed: int) -> Plan:
                 key, at, chance.randrange(numbers), chance.randrange(contacts), chance.choice((1, 1, 2, 3))
             )
         )
-    for _ in range(chance.randint(0, 5)):
+    for _ in range(chance.randint(0, 6)):
         items.append(_fault(chance, processes, len(batches)))
     return Plan(
         seed, numbers, contacts, processes, batches, chance.choice((0.0, 0.05, 0.5, 1.0)), tuple(items)
@@ -201,13 +204,18 @@ def _fault(chance: Random, processes: int, subscribers: int) -> Fault:
     if chance.random() < 0.25:
         trouble = chance.choice(OF_ENDPOINTS)
         return Fault(trouble, chance.randrange(subscribers), at, chance.uniform(1, 15), 0.0)
-    trouble = chance.choice(OF_PROCESSES)
+    trouble = chance.choice(AT_COMMITS if chance.random() < 0.6 else OF_PROCESSES)
     lasts = chance.choice((0.5, 3.0, 8.0, LEASE_SECONDS + 2, LEASE_SECONDS * 1.5)) * chance.uniform(0.5, 1.3)
     amount, operation = 0.0, ""
     if trouble == "clock_error":
-        amount = chance.choice((-0.4, 0.4, -0.2, 0.2))
+        # Clocks that follow the database's differ by less than the margin of a lease, which is half a second.
+        amount = chance.choice((-0.2, -0.1, 0.1, 0.2))
+    elif trouble == "suspend":
+        lasts = LEASE_SECONDS * chance.uniform(1.1, 1.6)
     elif trouble in AT_COMMITS:
         operation = chance.choice(OPERATIONS)
-        amount = float(chance.randint(1, 5 if operation else 60))
+        amount = float(chance.randint(1, 4 if operation else 60))
         at = 0.0
+        if trouble in ("pause_before_commit", "pause_after_commit") and chance.random() < 0.8:
+            lasts = LEASE_SECONDS * chance.uniform(1.1, 1.8)
     return Fault(trouble, chance.randrange(processes), at, lasts, amount, operation)

@@ -69,6 +69,7 @@ class SimulatedProcess:
         self.name, self.store, self.ports = name, store, ports
         self.actor, self.clock, self.execution = ports.actor, ports.clock, ports.execution
         self.is_deaf = self.is_stopping = False
+        self.suspended_at: float | None = None
         clock, chance = ports.clock, SeededChance(ports.chance)
         holding = Holding(
             store,

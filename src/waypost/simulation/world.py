@@ -1,5 +1,5 @@
 """One seeded run: a plan becomes a world of processes, callers, a provider and subscribers, lives through its trouble,
-comes to rest, leaps days ahead, and comes to rest again."""
+comes to rest, is down for days, and comes to rest again."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -39,7 +39,7 @@ from waypost.transports.base import Transport
 
 # Longer than any wait of the plan: a lease, the longest backoff, a poll, an endpoint's wait after several failures.
 _CALM_SECONDS_MAX = 240.0
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 # Fairness: a lane with something to send sends within this, once nothing goes wrong any more.
 _STARVING_SECONDS = 2 * LEASE_SECONDS + 20.0
 # Past every deadline of an unknown outcome (six hours) and every expiry of a plan.
@@ -84,8 +84,7 @@ class World:
             self._calm_down()
             self._rest("at_rest")
             if self.watch.violation is None:
-                self.watch.note("world", "all clocks leap")
-                self.wall.leapt_seconds += _LEAP_SECONDS
+                self._sleep_for_days()
                 self._rest("at_rest_in_the_end")
             self._judge()
         finally:
@@ -176,7 +175,7 @@ class World:
 
     def _transport(self, process: SimulatedProcess) -> Transport:
         def speaks(name: str, number_id: str, echo: str) -> None:
-            self.watch.spoken(name, echo, to_ms(self.wall.now()))
+            self.watch.spoken(name, echo, to_ms(self.wall.now()), process.clock.is_misled)
 
         return SimulatedTransport(self.loop, self.provider, process, speaks)
 
@@ -240,6 +239,14 @@ class World:
             case "pause" | "pause_before_commit" | "pause_after_commit":
                 process.actor.is_paused = begins
                 self.watch.note(process.name, "is paused" if begins else "goes on")
+            case "suspend":
+                process.actor.is_paused = begins
+                self.watch.note(process.name, "is suspended" if begins else "is resumed")
+                if begins:
+                    process.suspended_at = self.loop.time()
+                elif process.suspended_at is not None:
+                    process.clock.resume(self.loop.time() - process.suspended_at)
+                    process.suspended_at = None
             case "slow_store":
                 self.watch.note(process.name, f"its store is {'slow' if begins else 'quick'}")
                 process.execution.is_slow = begins
@@ -269,9 +276,21 @@ class World:
             if process is None:
                 self._start(place)
                 continue
+            if process.suspended_at is not None:
+                process.clock.resume(self.loop.time() - process.suspended_at)
+                process.suspended_at = None
             process.actor.is_paused = process.is_deaf = False
             process.execution.is_slow = process.execution.is_refusing = False
         self.watch.note("world", "is calm")
+
+    def _sleep_for_days(self) -> None:
+        """Everything is down for days, and then begins again."""
+        for place in range(self.plan.processes):
+            self._die(place)
+        self.wall.leapt_seconds += _LEAP_SECONDS
+        self.watch.note("world", "days later")
+        for place in range(self.plan.processes):
+            self._start(place)
 
     def _rest(self, name: str) -> None:
         """Go on until all is at rest; nobody may starve meanwhile."""

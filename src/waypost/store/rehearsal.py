@@ -28,6 +28,8 @@ class _Connection(SqliteConnection):
 class MemoryEngine(SqliteEngine):
     """The embedded engine without a file. Reads share the writer's connection: nothing runs beside anything here."""
 
+    shared = True  # by the processes of a world, which take turns as they do on PostgreSQL
+
     def __init__(self, codec: Codec, ids: IdSource, timeline: str) -> None:
         self.path = Path(":memory:")
         self._writer = apsw.Connection(":memory:", statementcachesize=1000)
