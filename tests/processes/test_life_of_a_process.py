@@ -1,7 +1,10 @@
 """Start and stop: ready only when it can serve, drained on SIGTERM; the next process goes on where this one ended."""
 
 import asyncio
+import json
+import os
 import stat
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -139,5 +142,28 @@ async def test_the_key_of_the_first_start_works_and_is_shown_once(tmp_path: Path
             async with http.get(gateway.base + "/v1/keys") as answer:
                 assert answer.status == 200
         assert gateway.log.count("wp_live_") == 1
+    finally:
+        await gateway.kill()
+
+
+async def test_waypost_drain_ends_the_process_in_order(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, "http://127.0.0.1:9")
+    try:
+        await gateway.start()
+        caller = await gateway.caller()
+        refused = await caller.call("POST", "/v1/process:drain")
+        assert (refused.status, refused.body["code"]) == (403, "operator_only")
+        await caller.close()
+        drain = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "waypost", "drain", "--json",
+            env=os.environ | {"WAYPOST_CONFIG": str(tmp_path / "waypost.toml")},
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        told, _ = await asyncio.wait_for(drain.communicate(), 60)
+        assert drain.returncode == 0
+        assert gateway.process is not None
+        assert json.loads(told)["process_id"] == gateway.process.pid
+        assert await asyncio.wait_for(gateway.process.wait(), 1) == 0
+        assert not gateway.socket_path.exists()
     finally:
         await gateway.kill()
