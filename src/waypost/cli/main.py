@@ -3,6 +3,7 @@
 import typer
 
 from waypost.cli import (
+    backup,
     doctor,
     golive,
     keys,
@@ -35,6 +36,7 @@ listen.declare(app)
 golive.declare(app)
 doctor.declare(app)
 migrate.declare(app)
+backup.declare(app)
 simulate.declare(app)
 app.add_typer(settings.app)
 

@@ -37,7 +37,7 @@ Status = Literal[
     "unresolved",
 ]
 Command = Literal[
-    "claim", "hold", "release", "expire", "cancel", "refuse", "give_up", "resend", "settle_failed"
+    "claim", "hold", "release", "expire", "cancel", "refuse", "give_up", "resend", "settle_failed", "restore"
 ]
 Evidence = Literal["lost", "stumbled", "refused_by_provider", "sent", "delivered", "read", "played"]
 Move = Command | Evidence
@@ -48,7 +48,18 @@ TAKEN: tuple[Status, ...] = ("sent", "delivered", "read", "played")
 FINAL: tuple[Status, ...] = (*TAKEN, "failed", "expired", "cancelled", "refused", "unresolved")
 
 COMMANDS: frozenset[Move] = frozenset(
-    {"claim", "hold", "release", "expire", "cancel", "refuse", "give_up", "resend", "settle_failed"}
+    {
+        "claim",
+        "hold",
+        "release",
+        "expire",
+        "cancel",
+        "refuse",
+        "give_up",
+        "resend",
+        "settle_failed",
+        "restore",
+    }
 )
 
 # Statuses from which the wire may still prove that the message went out: everything that is not already better.
@@ -74,6 +85,9 @@ def _table() -> dict[tuple[Status, Move], Status]:
         moves[status, "cancel"] = "cancelled"
         moves[status, "refuse"] = "refused"
     moves["held", "release"] = "accepted"
+    # What a restored store took before its recovery point may have gone out after it.
+    for status in (*WAITING, "sending"):
+        moves[status, "restore"] = "unknown"
     # A retry that is settled by hand as never to go.
     moves["retrying", "settle_failed"] = "failed"
 

@@ -1,6 +1,7 @@
 """Reading the journal: by position for followers, by aggregate for a timeline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from waypost.domain.errors import InvalidRequest, TimelineChanged
 from waypost.store.transaction import Reading, Row
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_NONE_ENDED: Mapping[str, int] = MappingProxyType({})
 _COLUMNS = (
     "position, timeline, tenant_id, kind, aggregate_id, version, number_id, contact_id, content_id, actor, reason,"
     " facts, at"
@@ -92,8 +94,18 @@ def contents(reading: Reading, content_ids: Sequence[str]) -> dict[str, bytes | 
     return found
 
 
-def position_of(cursor: str, timeline: str, last: int) -> int:
-    """Read a pull cursor (an event id); raises `TimelineChanged` for one from before a restore."""
+def ended_timelines(reading: Reading) -> dict[str, int]:
+    """Give the timelines that restores ended, each with the last position this store has of it."""
+    rows = reading.rows("SELECT timeline, last_position FROM timelines")
+    return {str(timeline): int(last) for timeline, last in rows}
+
+
+def position_of(cursor: str, timeline: str, last: int, ended: Mapping[str, int] = _NONE_ENDED) -> int:
+    """Read a pull cursor (an event id); raises `TimelineChanged` for one from before a restore.
+
+    `ended`: what `ended_timelines` gave. The event ids of an ended timeline mean the same here up to its last position;
+    of a timeline this store never had only what every one of its own had is sure to be the same.
+    """
     parts = cursor.split("_")
     if len(parts) != 3 or parts[0] != "evt" or not parts[2].isdigit() or len(parts[2]) > 18:
         raise InvalidRequest(
@@ -103,9 +115,10 @@ def position_of(cursor: str, timeline: str, last: int) -> int:
             remedy="use the id of the last event you have seen, or leave it out to start at the beginning",
         )
     if parts[1] != timeline or int(parts[2]) > last:
+        shared = last if parts[1] == timeline else ended.get(parts[1], min(ended.values(), default=last))
         raise TimelineChanged(
             "this cursor is from before a restore",
             field="after",
-            remedy=f"resume from evt_{timeline}_{min(int(parts[2]), last)} and expect repeats",
+            remedy=f"resume from evt_{timeline}_{min(int(parts[2]), shared, last)} and expect repeats",
         )
     return int(parts[2])

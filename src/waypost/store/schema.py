@@ -110,7 +110,14 @@ def refuse_other_key(connection: Connection, fingerprint: str) -> None:
     """Raise `Unavailable` when this database was made with another master key; a new one remembers this one.
 
     Contacts are found by keyed indexes: with another key nobody would be found again, and every secret would be lost.
+    One that a restore left half loaded is refused, too.
     """
+    if connection.one("SELECT 1 FROM meta WHERE key = 'loading'") is not None:
+        raise Unavailable(
+            "a restore into this database has begun and not ended",
+            code="half_restored",
+            remedy="empty the database (or remove the file) and run `waypost restore` again",
+        )
     found = connection.one("SELECT value FROM meta WHERE key = 'key_fingerprint'")
     if found is None:
         connection.run("INSERT INTO meta (key, value) VALUES ('key_fingerprint', ?)", (fingerprint,))

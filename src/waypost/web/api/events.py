@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from starlette.responses import StreamingResponse
 
 from waypost.domain.errors import Busy, TimelineChanged
-from waypost.store.journal import position_now, position_of
+from waypost.store.journal import ended_timelines, position_now, position_of
 from waypost.store.transaction import Reading
 from waypost.web.routing import Answer, Ask, Route, encode
 from waypost.webhooks import filters
@@ -59,7 +59,7 @@ def _begin(reading: Reading, cursor: str | None, timeline: str, at_end: bool) ->
     last = position_now(reading)
     if cursor is None:
         return last if at_end else 0
-    return position_of(cursor, timeline, last)
+    return position_of(cursor, timeline, last, ended_timelines(reading))
 
 
 async def _pull(ask: Ask) -> Answer:

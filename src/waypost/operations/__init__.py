@@ -1,0 +1,1 @@
+"""Keeping an installation alive: backups, restores, and the proof that they are exact."""
