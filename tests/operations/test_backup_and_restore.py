@@ -77,6 +77,8 @@ async def test_what_waited_is_unknown_after_a_restore_and_is_not_sent(tmp_path: 
     clock = FakeClock()
     number = await seed_number(store, suffix="2")
     waiting = await accept_text(store, number, clock, on_unknown="resend")
+    spoken = await accept_text(store, number, clock, to="+4915550004444")
+    engines.current.run(store.engine, f"UPDATE messages SET status = 'sending' WHERE id = '{spoken}'")
     coming = await accept_text(
         store, number, clock, to="+4915550003333", not_before=LATER + timedelta(hours=1)
     )
@@ -84,8 +86,9 @@ async def test_what_waited_is_unknown_after_a_restore_and_is_not_sent(tmp_path: 
     target = _place(tmp_path / "b")
     found = restore(target, tmp_path / "b.waypost", KEY, LATER, _silent)
     again = Store(target)
-    assert found.in_doubt == 2
+    assert found.in_doubt == 3
     assert await status_of(again, number, waiting) == "unknown"
+    assert await status_of(again, number, spoken) == "unknown"
     assert await status_of(again, number, coming) == "accepted"
     assert await kinds_of(again, number, waiting) == ["message.accepted", "message.unknown"]
     transport = ScriptedTransport(Sent("auto"))

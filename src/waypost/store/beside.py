@@ -33,7 +33,9 @@ class Beside:
                 remedy="check store.path; the first `waypost serve` makes the database",
             ) from None
         schema.refuse_unservable(schema.version_of(found.get))
-        schema.refuse_other_key(self._connection, codec.fingerprint)
+        if "key_fingerprint" in found:
+            # Without one no gateway of this release has opened it yet, and nothing can be noted here.
+            schema.refuse_other_key(self._connection, codec.fingerprint)
         self.timeline = found["timeline"]
 
     def reading(self) -> Reading:

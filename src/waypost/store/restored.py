@@ -8,13 +8,19 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from waypost.domain.statuses import WAITING, after
+from waypost.domain.statuses import after
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
 from waypost.store.transaction import Line, Transaction
 
 _ROWS_AT_ONCE = 500
-_OPEN = ", ".join(f"'{status}'" for status in (*WAITING, "sending"))
+_COLUMNS = "SELECT id, tenant_id, number_id, contact_id, content_id, status, version FROM messages"
+# Each in the words of a partial index: what is open is found without reading what is over.
+_WAITED = (
+    f"{_COLUMNS} WHERE status IN ('accepted', 'held', 'retrying') AND (not_before <= ? OR attempts > 0)"
+    f" ORDER BY expires_at LIMIT {_ROWS_AT_ONCE}"
+)
+_UNDER_WAY = f"{_COLUMNS} WHERE status IN ('sending', 'unknown') AND status = 'sending' LIMIT {_ROWS_AT_ONCE}"
 
 
 class Doubt(Struct, frozen=True):
@@ -39,11 +45,7 @@ def doubt(tx: Transaction, item: Doubt) -> InDoubt:
     What is scheduled for after the restore cannot have gone out: it keeps its place.
     """
     at = to_ms(item.now)
-    rows = tx.rows(
-        "SELECT id, tenant_id, number_id, contact_id, content_id, status, version FROM messages"
-        f" WHERE status IN ({_OPEN}) AND (not_before <= ? OR attempts > 0) ORDER BY id LIMIT {_ROWS_AT_ONCE}",
-        (at,),
-    )
+    rows = tx.rows(_WAITED, (at,)) or tx.rows(_UNDER_WAY)
     for message_id, tenant_id, number_id, contact_id, content_id, status, version in rows:
         if (unknown := after(status, "restore")) is None:
             raise AssertionError(f"a message that is {status} has no way to be in doubt")
@@ -59,7 +61,7 @@ def doubt(tx: Transaction, item: Doubt) -> InDoubt:
                 facts={"was": status},
             )
         )  # fmt: skip
-    return InDoubt(len(rows), len(rows) == _ROWS_AT_ONCE)
+    return InDoubt(len(rows), bool(rows))
 
 
 @single
