@@ -83,8 +83,10 @@ class Holding:
         self._roles = {name: Role(name, self) for name in roles}
         self._held = _NOTHING
         self._lanes: dict[str, int] = {}
-        self._giving_since: dict[str, float] = {}  # lanes that are not claimed from any more, and since when
-        self._usable_until = self._beat_at = float("-inf")
+        self._giving_until: dict[
+            str, float
+        ] = {}  # lanes that are not claimed from any more: when they go at the latest
+        self._usable_until = self._claim_until = self._beat_at = float("-inf")
         self._draining = False
         self.beats = 0
         self._asking = asyncio.Lock()  # many late attempts at once want one beat
@@ -130,7 +132,7 @@ class Holding:
 
     def may_claim(self) -> bool:
         """Say whether a call that starts in time after a claim now would end within every lease."""
-        return self._clock.monotonic() + self.call_seconds + self.start_seconds <= self._usable_until
+        return self._clock.monotonic() < self._claim_until
 
     def may_call(self, number_id: str, epoch: int, claimed_at: float) -> bool:
         """Say whether a call may start now: the lane is ours under the epoch of its claim, and the claim's time (by the
@@ -161,6 +163,7 @@ class Holding:
         held: Held = await self._store.write(processes.beat, wish)
         self.beats += 1
         self._usable_until = before + self._usable_seconds
+        self._claim_until = self._usable_until - self.call_seconds - self.start_seconds
         wait = self._period
         if held.look_at is not None:
             wait = min(wait, max(0.0, (held.look_at - to_ms(now)) / 1000))
@@ -175,17 +178,15 @@ class Holding:
             != (held.roles.get(role.name), role.name in held.roles_to_give)
         ]
         self._held = held
-        at = self._clock.monotonic()
-        self._giving_since = {name: self._giving_since.get(name, at) for name in held.lanes_to_give}
-        self._lanes = {name: epoch for name, epoch in held.lanes.items() if name not in self._giving_since}
+        latest = self._clock.monotonic() + HAND_OVER_SECONDS
+        self._giving_until = {name: self._giving_until.get(name, latest) for name in held.lanes_to_give}
+        self._lanes = {name: epoch for name, epoch in held.lanes.items() if name not in self._giving_until}
         for role in changed:
             role.woken.set()
 
     async def _hand_over(self, flying: Mapping[str, int]) -> None:
-        latest = self._clock.monotonic() - HAND_OVER_SECONDS
-        ready = [
-            name for name, since in self._giving_since.items() if not flying.get(name) or since <= latest
-        ]
+        now = self._clock.monotonic()
+        ready = [name for name, until in self._giving_until.items() if not flying.get(name) or until <= now]
         roles = [name for name in self._held.roles_to_give if not self._roles[name].is_in_use]
         if ready:
             # Not ours from before the write on: a call that was not started yet must not start beside the successor's.
@@ -210,16 +211,13 @@ class Holding:
             held.look_at,
         )
         for name in gone:
-            self._giving_since.pop(name, None)
+            self._giving_until.pop(name, None)
 
     def wait_seconds(self) -> float:
         """Give seconds until `keep` wants to run again."""
-        now = self._clock.monotonic()
-        at = min(
-            self._beat_at, self._usable_until - self.call_seconds - self.start_seconds,
-            *(since + HAND_OVER_SECONDS for since in self._giving_since.values()),
-        )  # fmt: skip
-        return max(0.0, at - now)
+        left = min(self._beat_at, self._claim_until, *self._giving_until.values()) - self._clock.monotonic()
+        # Not so little that no clock could tell it apart from nothing.
+        return max(left, 0.001) if left > 0 else 0.0
 
     async def prolong(self, attempt_id: str, number_id: str, epoch: int) -> float | None:
         """Ask for another start of an attempt whose time to start is over; gives the monotonic time it counts from, or
@@ -246,7 +244,7 @@ class Holding:
         except Unavailable as fault:
             log.warning("drain_not_announced", code=fault.code)
             self._lanes = {}
-            self._giving_since = dict.fromkeys(self._held.lanes, self._clock.monotonic())
+            self._giving_until = dict.fromkeys(self._held.lanes, self._clock.monotonic() + HAND_OVER_SECONDS)
 
     async def hand_over(self, flying: Mapping[str, int]) -> None:
         """While draining: let go of the lanes that have come to rest, or have had their time."""
@@ -268,4 +266,4 @@ class Holding:
             )
         except Unavailable as fault:
             log.warning("process_not_signed_off", code=fault.code)
-        self._held, self._lanes, self._giving_since = _NOTHING, {}, {}
+        self._held, self._lanes, self._giving_until = _NOTHING, {}, {}
