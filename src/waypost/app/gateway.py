@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from starlette.types import ASGIApp
 
+from waypost.app.brokers import brokers
 from waypost.app.disk import DiskWatch
 from waypost.app.execution import ThreadedExecution
 from waypost.app.listening import Ears
@@ -80,6 +81,7 @@ class Gateway:
         book = TemplateBook(store, clock)
         preflight = NumberPreflight(store, book, clock)
         sync = TemplateSync(store, management, access, clock)
+        acceptor = Acceptor(store, preflight, ids, clock, self.disk.check, self.sender.expect)
         self.parts = Parts(
             store=store,
             clock=clock,
@@ -91,7 +93,7 @@ class Gateway:
             transport=transport,
             access_of=access.access_of,
             cloud=management,
-            acceptor=Acceptor(store, preflight, ids, clock, self.disk.check, self.sender.expect),
+            acceptor=acceptor,
             inbox=CallbackInbox(store, clock, self.disk.check),
             numbers=Numbers(store, management, access, config.cloud_api, clock),
             templates=Templates(store, management, access, clock),
@@ -102,6 +104,7 @@ class Gateway:
             egress=self._egress,
         )
         execution.told = self.parts.metrics.batch
+        self._brokers = brokers(config, store, acceptor, clock, self.parts.metrics.queued)
         fetcher = MediaFetcher(
             store, media, access, files, clock,
             bytes_max=config.inbox.media_bytes_max, attempts_max=config.inbox.media_attempts_max,
@@ -109,6 +112,7 @@ class Gateway:
         health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
         workers = (Sweeper(store, clock, config.outbox.sweep_interval_seconds), reader, fetcher, health, sync)
         self._loops = self._new_loops(*(each.step for each in workers))
+        self._loops += self._broker_loops()
         if isinstance(clock, SharedClock):
             self._loops += (Loop("clock", clock.step),)
         self._ears = Ears(store)
@@ -135,6 +139,18 @@ class Gateway:
             Loop("health", refresh, role=role("health")),
             Loop("templates", synchronise, role=role("templates")),
         )
+
+    def _broker_loops(self) -> Loops:
+        # Drafts are taken by every process; the journal goes out through one, so that it keeps its order.
+        sources = (Loop(f"source {each.name}", each.step) for each in self._brokers.sources)
+        forwards = (
+            Loop(
+                f"forward {each.name}", each.step, each.woken,
+                role=self.holding.role(f"forward {each.name}"), begin=each.begin,
+            )
+            for each in self._brokers.forwards
+        )  # fmt: skip
+        return (*sources, *forwards)
 
     def _told(self, commit: Committed) -> None:
         for work in commit.waiting & self._by_work.keys():
@@ -190,6 +206,7 @@ class Gateway:
         """Hand the lanes over, end the loops after their present step and let what is under way end, hand the roles
         over, close."""
         self._draining = True
+        self._brokers.drain()
         for loop in self._loops:
             loop.stop()
         by_name = {task.get_name(): task for task in self._tasks}
@@ -207,6 +224,7 @@ class Gateway:
     async def close(self) -> None:
         """Close connections, threads and the database."""
         await self._ears.stop()
+        await self._brokers.close()
         await self._wire.close()
         await self._egress.close()
         await self._execution.close()
@@ -222,7 +240,10 @@ def _holding(store: Store, clock: Clock, config: Config, owner: str) -> Holding:
         lease_seconds=config.outbox.lease_seconds,
         call_seconds=config.outbox.provider_timeout_seconds,
         capacity=config.claims_in_flight_max,
-        roles=("fetcher", "health", "reader", "sweeper", "teller", "templates"),
+        roles=(
+            *("fetcher", "health", "reader", "sweeper", "teller", "templates"),
+            *(f"forward {row.broker}:{row.queue}" for row in config.queues.forward_rows),
+        ),
         release=release(),
     )
 

@@ -20,6 +20,7 @@ from waypost.store import subscriber_progress as progress
 from waypost.store.database import Store
 from waypost.store.engine import Committed
 from waypost.store.journal import Event
+from waypost.store.processes import Fence
 
 log = structlog.get_logger("waypost.queues")
 
@@ -106,8 +107,9 @@ class Forwarder:
         else:
             log.warning("forward_taken_over", forward=self.name)
 
-    def forget(self) -> None:
-        """Begin again from the store: this process has just been given the work, or it was taken away."""
+    def begin(self, fence: Fence) -> None:
+        """Begin again from the store: this process has just been given the work. The mark has an epoch of its own,
+        raised there, so a holder who comes too late moves nothing."""
         self._standing = None
 
     def drain(self) -> None:

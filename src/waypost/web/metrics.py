@@ -51,6 +51,12 @@ class Metrics:
             "waypost_events", "Lines of the journal since this process started.", ["kind"], registry=registry
         )
         self._accepts = Counter("waypost_accepts", "Messages accepted.", registry=registry)
+        self._queued = Counter(
+            "waypost_queue_drafts",
+            "Drafts from a team's own queue, by fate.",
+            ["source", "fate"],
+            registry=registry,
+        )
         self._outcomes = Counter(
             "waypost_outcomes", "Outcomes of messages, by code.", ["outcome", "code"], registry=registry
         )
@@ -76,6 +82,10 @@ class Metrics:
         """Count one commit of `rows` operations."""
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
+
+    def queued(self, source: str, fate: str) -> None:
+        """Count one draft from a queue: taken, repeated, later or buried."""
+        self._queued.labels(source, fate).inc()
 
     async def begin(self, store: Store, now: datetime) -> None:
         """Count events from here on; `app` calls it at start."""
