@@ -70,7 +70,8 @@ def test_what_nobody_catches_is_kept() -> None:
     loop = _loop()
     loop.call_soon(lambda: [][0])
     loop.run_until(1.0)
-    assert len(loop.faults) == 1 and "IndexError" in loop.faults[0]
+    assert len(loop.faults) == 1
+    assert "IndexError" in loop.faults[0]
 
 
 def test_waiting_with_a_timeout_works_as_on_asyncios_own_loop() -> None:

@@ -20,5 +20,6 @@ def test_a_failing_world_is_made_small_and_kept(tmp_path: Path) -> None:
         kept = search.load(search.save(small, outcome, tmp_path))
         assert kept.plan == small
         again = run(kept.plan, engine).violation
-        assert again is not None and again.invariant == kept.invariant
+        assert again is not None
+        assert again.invariant == kept.invariant
     assert run(kept.plan, engine).violation is None
