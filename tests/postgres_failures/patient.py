@@ -10,7 +10,7 @@ import aiohttp
 import psycopg
 from tests.journeys.house import House
 from tests.postgres import Postgres, name_of
-from tests.processes.harness import Reply, hurry_callbacks, until
+from tests.processes.harness import Api, Reply, hurry_callbacks, until
 from tests.processes.kill_story import Plan, Run, drain, judge_receipts
 from tests.processes.load import Load
 from tests.processes.verdict import TAKEN, judge_journal, judge_ledger, judge_messages, open_books
@@ -27,6 +27,9 @@ class Patient:
         self._run = Run(
             Plan(0, 7), house.emulator, [house.gateway], house.sinks, chance, house.api, self.load, {}
         )
+        # Apart from the load, whose connections may all wait.
+        key = house.api.http.headers["Authorization"].removeprefix("Bearer ")
+        self.probe = Api(house.api.base, key)
         self._loading = asyncio.create_task(self.load.run())
         self._keys = (f"probe-{turn}" for turn in itertools.count())
 
@@ -50,7 +53,7 @@ class Patient:
 
         async def sent() -> bool:
             hurry_callbacks(self.house.emulator)
-            reply = await self.house.api.call("GET", f"/v1/messages/{self.load.accepted[key]}")
+            reply = await self.probe.call("GET", f"/v1/messages/{self.load.accepted[key]}")
             return reply.status == 200 and reply.body["message"]["status"] in TAKEN
 
         await until(sent, seconds_max, "and is sent", 0.1)
@@ -67,7 +70,7 @@ class Patient:
 
         async def says() -> bool:
             try:
-                seen[(await self.house.api.call("GET", "/readyz")).status] += 1
+                seen[(await self.probe.call("GET", "/readyz")).status] += 1
             except (aiohttp.ClientError, TimeoutError):
                 return False
             return bool(seen[status])
@@ -86,7 +89,7 @@ class Patient:
             nonlocal last
             # A key each: one that is answered 202 was a message like any other.
             key = self._new_key()
-            last = await self.house.api.call("POST", "/v1/messages", self.load.bodies[key], key=key)
+            last = await self.probe.call("POST", "/v1/messages", self.load.bodies[key], key=key)
             if last.status == 202:
                 self.load.accepted[key] = last.body["id"]
             seen[str(last.body.get("code", last.status))] += 1
@@ -121,3 +124,4 @@ class Patient:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self.probe.close()

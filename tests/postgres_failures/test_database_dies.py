@@ -13,8 +13,8 @@ async def test_a_killed_database_is_told_by_readyz_and_loses_nothing(patient: Pa
         await patient.ready(503)
         refused = await patient.refused("database_unreachable", "commit_in_doubt", "store_busy")
         assert refused.body["remedy"]
-        assert (await patient.house.api.call("GET", "/healthz")).status == 200
-        assert (await patient.house.api.call("GET", "/v1/messages")).status == 503
+        assert (await patient.probe.call("GET", "/healthz")).status == 200
+        assert (await patient.probe.call("GET", "/v1/messages")).status == 503
         await asyncio.to_thread(patient.database.start)
         await patient.works()
     await patient.lost_nothing()
@@ -53,7 +53,7 @@ async def test_nothing_is_read_from_a_replica_that_lags(patient: Patient) -> Non
     try:
         await asyncio.to_thread(replica.run, "SELECT pg_wal_replay_pause()")
         await patient.works()
-        api = patient.house.api
+        api = patient.probe
         for _ in range(20):
             taken = await patient.house.send(patient.house.person())
             # On a replica it would not be there yet.
@@ -65,3 +65,20 @@ async def test_nothing_is_read_from_a_replica_that_lags(patient: Patient) -> Non
         await patient.lost_nothing()
     finally:
         await asyncio.to_thread(replica.remove)
+
+
+async def test_while_a_synchronous_standby_is_away_nothing_is_promised(patient: Patient) -> None:
+    standby = await asyncio.to_thread(patient.database.new_standby)
+    try:
+        await patient.works()
+        await asyncio.to_thread(standby.stop)
+        await patient.ready(503)
+        before = len(patient.load.accepted)
+        await asyncio.sleep(1.0)
+        assert len(patient.load.accepted) == before, "a 202 for what one disk alone has"
+        assert (await patient.probe.call("GET", "/v1/messages")).status == 200
+        await asyncio.to_thread(standby.start)
+        await patient.works()
+        await patient.lost_nothing()
+    finally:
+        await asyncio.to_thread(standby.remove)

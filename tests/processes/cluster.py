@@ -7,6 +7,7 @@ turning the provider's callback URL from process to process.
 import asyncio
 import contextlib
 import itertools
+import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ async def open_cluster(
 
 @dataclass(frozen=True)
 class Death:
-    """A process killed: when (ms), and the lanes it held with their epochs."""
+    """A process killed or paused: when (ms), and the lanes it held with their epochs."""
 
     at_ms: int
     lanes: dict[str, int]
@@ -185,9 +186,21 @@ class Takeovers:
 async def died(cluster: Cluster, turn: int) -> Death:
     """kill -9 one process; gives what it held."""
     owner = cluster.owners.pop(turn)
-    rows = await cluster.rows(f"SELECT number_id, epoch FROM lanes WHERE owner = '{owner}'")
+    held = await _held_by(cluster, owner)
     await cluster.gateways[turn].kill()
-    return Death(int(time.time() * 1000), {str(number): int(epoch) for number, epoch in rows})
+    return Death(int(time.time() * 1000), held)
+
+
+async def fell_asleep(cluster: Cluster, turn: int) -> Death:
+    """Stop one process in its tracks, as a machine that is paused; gives what it held. It does not know."""
+    held = await _held_by(cluster, cluster.owners[turn])
+    cluster.gateways[turn].signal(signal.SIGSTOP)
+    return Death(int(time.time() * 1000), held)
+
+
+async def _held_by(cluster: Cluster, owner: str) -> dict[str, int]:
+    rows = await cluster.rows(f"SELECT number_id, epoch FROM lanes WHERE owner = '{owner}'")
+    return {str(number): int(epoch) for number, epoch in rows}
 
 
 async def takeovers(cluster: Cluster, deaths: Sequence[Death]) -> Takeovers:

@@ -1,6 +1,7 @@
 """The kill story over PostgreSQL: several processes, many numbers, kill -9 of any of them, and of the database."""
 
 import asyncio
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.processes.cluster import (
     Cluster,
     Death,
     died,
+    fell_asleep,
     open_cluster,
     percentile,
     takeovers,
@@ -23,6 +25,8 @@ from tests.processes.sink import open_sinks
 PROCESSES = 3
 # How long a process stays away: longer than its lease, so that its lanes are taken over, or shorter.
 _AWAY_SECONDS = (0.5, 1.5 * LEASE_SECONDS)
+# Every so many are paused for twice their lease instead of killed: they wake up and believe they hold their lanes.
+_PAUSED_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -70,30 +74,40 @@ async def _storm(cluster: Cluster, run: Run, storm: Storm) -> list[Death]:
     began = clock()
     deaths: list[Death] = []
     database = asyncio.create_task(_database_dies(cluster.postgres, began, storm))
-    returns: set[asyncio.Task[None]] = set()
+    returns: dict[int, asyncio.Task[None]] = {}
     try:
         while clock() < began + storm.seconds:
             await asyncio.sleep(run.chance.uniform(*storm.between_kills_seconds))
+            for turn in [turn for turn, task in returns.items() if task.done()]:
+                await returns.pop(turn)
             # One at least stays: with nobody alive nothing is proved about taking over.
-            alive = sorted(cluster.owners)
-            if len(alive) < 2:
+            alive = sorted(cluster.owners.keys() - returns.keys())
+            if len(alive) < 2 or not cluster.postgres.is_running:
                 continue
-            turn = run.chance.choice(alive)
-            if not cluster.postgres.is_running:
-                continue
-            deaths.append(await died(cluster, turn))
+            turn, away = run.chance.choice(alive), run.chance.uniform(*_AWAY_SECONDS)
+            if len(deaths) % _PAUSED_EVERY == 2:
+                deaths.append(await fell_asleep(cluster, turn))
+                returns[turn] = asyncio.create_task(_wakes(cluster, turn, 2 * LEASE_SECONDS))
+            else:
+                deaths.append(await died(cluster, turn))
+                returns[turn] = asyncio.create_task(_comes_back(cluster, turn, away))
             hurry_callbacks(run.emulator)
-            returns.add(asyncio.create_task(_comes_back(cluster, turn, run.chance.uniform(*_AWAY_SECONDS))))
     finally:
         outages = await database
-        for task in returns:
-            await task
+        await asyncio.gather(*returns.values())
     await cluster.settled(30)
     reach = (LEASE_SECONDS + 2) * 1000
     return [
         Death(each.at_ms, each.lanes, any(a - reach <= each.at_ms <= b + reach for a, b in outages))
         for each in deaths
     ]
+
+
+async def _wakes(cluster: Cluster, turn: int, asleep_seconds: float) -> None:
+    try:
+        await asyncio.sleep(asleep_seconds)
+    finally:
+        cluster.gateways[turn].signal(signal.SIGCONT)
 
 
 async def _comes_back(cluster: Cluster, turn: int, away_seconds: float) -> None:
@@ -123,6 +137,8 @@ async def _takeover_figures(cluster: Cluster, deaths: list[Death], storm: Storm)
     assert calm.claimed, "a run without a takeover proves too little"
     figures = {
         "lease_s": LEASE_SECONDS,
+        "deaths": len(deaths),
+        "deaths_with_the_database_away": sum(each.disturbed for each in deaths),
         "orphaned_lanes": len(calm.taken) + len(rest.taken),
         "taken_p50_s": percentile(calm.taken, 0.5),
         "taken_p99_s": percentile(calm.taken, 0.99),

@@ -244,6 +244,11 @@ class Gateway:
             os.kill(self.process.pid, signal.SIGKILL)
         await self.process.wait()
 
+    def signal(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(what)
+
     async def stop(self) -> int:
         """SIGTERM; gives the exit code once it has drained."""
         assert self.process is not None
