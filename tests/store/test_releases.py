@@ -12,7 +12,7 @@ from waypost.store import journal, schema
 
 # The first release knew the embedded engine only; each release adds its file here, and from the second on PostgreSQL's.
 ONE_ENGINE = True
-RELEASES = sorted((Path(__file__).parents[1] / "data" / "releases").glob("schema_*.sql"))
+RELEASES = sorted((Path(__file__).parent / "releases").glob("schema_*.sql"))
 
 _TEXTS = {file: file.read_text() for file in RELEASES}
 

@@ -33,6 +33,7 @@ FOREIGN = {
     "data_channel_uri",
     "handle_data",
     "data_received",
+    "call_exception_handler",
     "preview_data",
     "whatsapp_business_manager_messaging_limit",
     "owner_business_info",
