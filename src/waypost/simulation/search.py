@@ -2,7 +2,7 @@
 left out, so that it stays the same world when plans are drawn differently one day."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,14 +24,16 @@ class Regression(Struct, frozen=True):
     plan: Plan
 
 
-def outcomes(first: int, count: int, engine: MemoryEngine | None = None) -> Iterator[Outcome]:
-    """Run seeds one after the other."""
+def outcomes(
+    first: int, count: int, engine: MemoryEngine | None = None, draw: Callable[[int], Plan] = plan_of
+) -> Iterator[Outcome]:
+    """Run seeds one after the other; `draw` makes their plans."""
     engine = engine or new_engine()
     was_collecting = gc.isenabled()
     gc.disable()
     try:
         for seed in range(first, first + count):
-            yield run(plan_of(seed), engine)
+            yield run(draw(seed), engine)
             if seed % _COLLECT_EVERY == 0:
                 gc.collect()
     finally:
