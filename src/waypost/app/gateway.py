@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -57,7 +56,7 @@ class Gateway:
 
     def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution, owner: str) -> None:
         self.config, self._engine, self._execution = config, engine, execution
-        clock: Clock = SystemClock() if not engine.shared else SharedClock(engine.time_ms, time.monotonic)
+        clock: Clock = SystemClock() if not engine.shared else SharedClock(engine.time_ms, SystemClock().monotonic)
         randomness = SystemRandomness()
         ids = IdSource(PooledRandomness())
         self.store = store = Store(engine, execution)
