@@ -57,6 +57,8 @@ async def running(config: Config) -> AsyncIterator[Gateway]:
         door.close()
         raise
     path = local_path(config)
+    # On a shared database nothing else has made this process's own folder.
+    path.parent.mkdir(parents=True, exist_ok=True)
     faces = (
         Face(gateway.application, door, config.http.drain_seconds, config.http.trusted_proxies),
         Face(gateway.local_application, listen_local(path), config.http.drain_seconds, ()),
