@@ -173,6 +173,8 @@ class Gateway:
         found = await self.sender.recover()
         if found:
             log.warning("attempts_without_outcome", count=found)
+        # Known to the others before it is ready: a balancer may take another away for it.
+        await self.holding.keep({})
         await self.parts.metrics.begin(self.store, self.parts.clock.now())
         self.store.follow(self._told)
         self._ears.start()
