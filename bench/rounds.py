@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,12 @@ class Found:
 
 
 class Gateway:
-    """The real gateway, on a database of its own."""
+    """The real gateway, on a database of its own; `over` are more settings (`WAYPOST_STORE_URL`: a shared one)."""
 
-    def __init__(self, folder: Path, base_url: str, key: str) -> None:
+    def __init__(self, folder: Path, base_url: str, key: str, over: Mapping[str, str] | None = None) -> None:
         self._path = folder / "waypost.sqlite"
-        self.port, self._key = _free_port(), key
-        environment = {**os.environ, **seeding.settings(folder, base_url, self.port)}
+        self.port, self._key = free_port(), key
+        environment = {**os.environ, **seeding.settings(folder, base_url, self.port), **(over or {})}
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "serving.py")], env=environment, cwd=folder, stdout=subprocess.DEVNULL
         )
@@ -65,7 +66,6 @@ class Gateway:
                 raise RuntimeError(f"the gateway ended with {self._process.returncode}")
             try:
                 if self.ask("GET", "/readyz")[0] == 200:
-                    self._reading = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                     return
             except OSError:
                 time.sleep(0.05)
@@ -83,7 +83,8 @@ class Gateway:
 
     def one(self, sql: str) -> Any:
         """Give the first value of a query on its database, or None."""
-        assert self._reading is not None
+        if self._reading is None:
+            self._reading = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
         row = next(iter(self._reading.execute(sql).fetchall()), None)
         return None if row is None else row[0]
 
@@ -95,6 +96,11 @@ class Gateway:
                 raise RuntimeError("the gateway does not come to an end with its work")
             time.sleep(_POLL_SECONDS)
         return time.monotonic()
+
+    def kill(self) -> None:
+        """End it with kill -9."""
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         """Let it drain."""
@@ -108,7 +114,7 @@ class Gateway:
             self._process.wait()
 
 
-_OPEN = (
+OPEN = (
     "SELECT 1 FROM messages WHERE status IN ('accepted', 'held', 'retrying') LIMIT 1",
     "SELECT 1 FROM attempts WHERE state = 'sending' LIMIT 1",
 )
@@ -187,7 +193,7 @@ class Bench:
         before = machine.cpu_seconds(self._plain.pid)
         begun_at = time.monotonic()
         told = self._closed(self._plain.port, seconds)
-        ended_at = self._plain.wait_until_none(*_OPEN)
+        ended_at = self._plain.wait_until_none(*OPEN)
         cpu = machine.cpu_seconds(self._plain.pid) - before
         count = len(told["taken_ms"])
         taken = self._provider.ask("counts")["taken"] - taken_before
@@ -219,7 +225,7 @@ class Bench:
         told = self._load.ask(
             "evenly", port=self._plain.port, per_second=lengths.even_per_second, seconds=lengths.even_seconds
         )
-        self._plain.wait_until_none(*_OPEN)
+        self._plain.wait_until_none(*OPEN)
         taken = told["taken_ms"]
         return Found(
             {
@@ -293,7 +299,8 @@ def _refusals(told: dict[str, Any]) -> list[str]:
     return [] if set(told["statuses"]) == {"202"} else [f"answers at the even rate: {told['statuses']}"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])

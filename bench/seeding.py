@@ -4,11 +4,13 @@ its conversation, so that the figures are those of a gateway in the middle of it
 
 import asyncio
 import base64
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 from msgspec import Struct
 
 from load import CONTACTS, NUMBERS, number_id_of, phone_of
@@ -20,6 +22,7 @@ from waypost.store import contacts, conversations, keys
 from waypost.store.codec import Codec
 from waypost.store.database import Store
 from waypost.store.engine import single
+from waypost.store.postgres import PostgresEngine
 from waypost.store.sqlite import SqliteEngine
 from waypost.store.transaction import Transaction
 
@@ -29,6 +32,10 @@ TENANT_ID, WABA_ID, PORTFOLIO_ID = "ten_bench", "wab_bench", "pfo_bench"
 # Above what the whole machine does, so that no number's pace is what is measured.
 PACE_PER_SECOND = 1_000
 _CONTACTS_A_COMMIT = 5_000
+# Everything `seed` writes.
+_SEEDED = (
+    "tenants", "portfolios", "apps", "wabas", "numbers", "api_keys", "contacts", "aliases", "conversations", "journal",
+)  # fmt: skip
 
 
 class Numbers(Struct, frozen=True):
@@ -69,6 +76,23 @@ def point(folder: Path, base_url: str) -> None:
     connection = apsw.Connection(str(folder / "waypost.sqlite"))
     connection.execute("UPDATE numbers SET base_url = ?", (base_url,))
     connection.close()
+
+
+def copy_to_postgres(folder: Path, url: str) -> None:
+    """Put the rows of the database in `folder` into an empty PostgreSQL database, with this release's schema."""
+    randomness = SystemRandomness()
+    codec, ids = Codec(MASTER_KEY, randomness), IdSource(randomness)
+    PostgresEngine(url, codec, ids, lambda: "bench", owner="seeding", pause=time.sleep).close()
+    source = apsw.Connection(str(folder / "waypost.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
+    with psycopg.connect(url) as target, target.cursor() as cursor:
+        for table in _SEEDED:
+            columns = ", ".join(row[1] for row in source.execute(f"PRAGMA table_info({table})"))
+            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                for row in source.execute(f"SELECT {columns} FROM {table}"):
+                    copy.write_row(row)
+    source.close()
+    with psycopg.connect(url, autocommit=True) as target:
+        target.execute("VACUUM ANALYZE")
 
 
 async def _seed(folder: Path, base_url: str) -> str:
