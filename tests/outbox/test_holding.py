@@ -59,7 +59,7 @@ async def test_after_a_longer_pause_the_attempt_is_prolonged_while_nobody_took_o
     assert len(await attempts(store, number, message_id)) == 1
 
 
-async def test_a_paused_holder_does_not_speak_once_another_holds_the_lane(house):
+async def test_a_paused_holder_does_not_speak_once_another_holds_the_lane_and_says_so(house):
     store, clock, number = house
     others = ScriptedTransport(OK)
     other = new_sender(store, others, clock, owner="b", alone=False)
@@ -79,11 +79,11 @@ async def test_a_paused_holder_does_not_speak_once_another_holds_the_lane(house)
     # Nobody knows yet that it was not spoken: without an outcome it becomes unknown, and is not sent again blindly.
     await Sweeper(store, clock, 5.0).step()
     await settle(other)
-    assert await status_of(store, number, message_id) == "unknown"
+    assert await status_of(store, number, message_id) == "retrying"
     assert others.spoken == []
 
 
-async def test_an_attempt_called_unknown_meanwhile_is_not_spoken(house):
+async def test_an_attempt_called_unknown_meanwhile_is_not_spoken_and_goes_again(house):
     store, clock, number = house
 
     async def pause_and_sweep():
@@ -95,7 +95,7 @@ async def test_an_attempt_called_unknown_meanwhile_is_not_spoken(house):
     sender = new_sender(paused, transport, clock, alone=False)
     message_id = await accept_text(store, number, clock)
     await settle(sender)
-    assert (transport.spoken, await status_of(store, number, message_id)) == ([], "unknown")
+    assert (transport.spoken, await status_of(store, number, message_id)) == ([], "retrying")
 
 
 async def test_nothing_is_claimed_under_a_lease_that_may_be_over(house):

@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 
 from waypost.domain.errors import Unavailable
-from waypost.domain.outcomes import Outcome, Unknown
+from waypost.domain.outcomes import Failed, Outcome, Unknown
 from waypost.domain.ports import Clock
 from waypost.domain.retry import RetryRules
 from waypost.domain.times import to_ms
@@ -27,6 +27,7 @@ from waypost.store.outcomes import Answered, Recovery, record_outcomes, recover
 from waypost.transports.base import Access, Recipient, Transport
 
 log = structlog.get_logger("waypost.outbox")
+_NOT_SPOKEN = Failed(None, "retry", "not spoken", "the lease ended before the call could begin")
 
 
 class Sender:
@@ -175,8 +176,9 @@ class Sender:
             while not self._holding.may_call(claimed.number_id, epoch, claimed_at):
                 again = await self._holding.prolong(claimed.attempt_id, claimed.number_id, epoch)
                 if again is None:
-                    # No longer ours to say: without an outcome it becomes `unknown`, and evidence decides.
+                    # No longer ours to say, and never said: that much is known, whoever holds the lane now.
                     log.warning("attempt_not_spoken", attempt_id=claimed.attempt_id)
+                    await self._record(claimed, _NOT_SPOKEN)
                     return
                 claimed_at = again
             outcome: Outcome = await self._transport.send(
