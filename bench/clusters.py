@@ -4,9 +4,12 @@ The server is started for the benchmark alone, waits for the disk at each commit
 """
 
 import os
+import random
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from rounds import Gateway
 
 sys.path.insert(0, str(HERE.parent))
 from tests.postgres import Postgres, name_of
+from tests.postgres import run_program as run_program
 
 from waypost.domain.ids import encode
 
@@ -29,6 +33,13 @@ SETTINGS = {
     "checkpoint_timeout": "15min",
     "autovacuum_naptime": "1min",
 }
+# The writers' lock: store/postgres.py.
+_LOCK = 1465481584
+_LOCKS = """
+SELECT count(*) FILTER (WHERE granted), count(*) FILTER (WHERE NOT granted) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = %s AND objid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _WAIT_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.01
 
@@ -74,21 +85,22 @@ class Cluster:
         # Looking at it must not cost a pass over a large table.
         self._database.execute("SET enable_seqscan = off")
 
-    def add(self) -> None:
-        """Start one more and learn the name it holds its lanes by."""
-        folder = self._folder / f"process-{self._started}"
-        folder.mkdir(parents=True)
-        self._started += 1
+    def add(self, count: int = 1) -> None:
+        """Start `count` more and learn the names they hold lanes by (which is whose, only when one is added)."""
         known = {row[0] for row in self.rows("SELECT id FROM processes")}
-        gateway = Gateway(folder, self._base_url, self._key, self._over)
-        self.gateways.append(gateway)
-        gateway.wait_until_ready()
+        for _ in range(count):
+            folder = self._folder / f"process-{self._started}"
+            folder.mkdir(parents=True)
+            self._started += 1
+            self.gateways.append(Gateway(folder, self._base_url, self._key, self._over))
+        for gateway in self.gateways[-count:]:
+            gateway.wait_until_ready()
         ends_at = time.monotonic() + 20
-        while not (new := {row[0] for row in self.rows("SELECT id FROM processes")} - known):
+        while len(new := {row[0] for row in self.rows("SELECT id FROM processes")} - known) < count:
             if time.monotonic() > ends_at:
                 raise RuntimeError("a gateway does not say that it lives")
             time.sleep(_POLL_SECONDS)
-        self.owners.append(str(new.pop()))
+        self.owners += sorted(new)
 
     @property
     def ports(self) -> list[int]:
@@ -154,13 +166,47 @@ class Cluster:
     def stop(self) -> None:
         """Let all drain."""
         self._database.close()
-        for gateway in self.gateways:
-            gateway.stop()
+        with ThreadPoolExecutor(len(self.gateways) or 1) as pool:
+            list(pool.map(Gateway.stop, self.gateways))
 
 
 def _id_floor(at_ms: int) -> str:
     """Give what every attempt's id of that time or later is above."""
     return "att_" + encode(at_ms - 1000 << 80)
+
+
+class WriterTurns:
+    """Looks again and again whether somebody holds the writers' lock of a database; a context around a load."""
+
+    def __init__(self, server: Postgres, url: str) -> None:
+        self._connection = psycopg.connect(server.socket_url(name_of(url)), autocommit=True)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.looks = self.held = self.waiting = 0
+
+    def __enter__(self) -> "WriterTurns":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _look(self) -> None:
+        # Uneven steps, so that it cannot fall in with the commits.
+        chance = random.Random(1)
+        while not self._ended.wait(chance.uniform(0.002, 0.018)):
+            row = self._connection.execute(_LOCKS, (_LOCK,)).fetchone()
+            assert row is not None
+            self.looks += 1
+            self.held += row[0] > 0
+            self.waiting += row[1]
+
+    @property
+    def share(self) -> float:
+        """Give the share of the time in which the lock was held."""
+        return self.held / max(1, self.looks)
 
 
 class Takeovers:

@@ -16,13 +16,25 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 import machine
 import seeding
 from children import HERE, Child
-from clusters import Cluster, Takeovers, databases, prepared, server_cpu_seconds, start_server
+from clusters import (
+    Cluster,
+    Takeovers,
+    WriterTurns,
+    databases,
+    prepared,
+    run_program,
+    server_cpu_seconds,
+    start_server,
+)
 from load import CONTACTS, NUMBERS
 from rounds import CONNECTIONS, OPEN, Gateway
 
@@ -69,15 +81,15 @@ class Scale:
         *urls, self._takeover_database = databases(self.server, template, len(PROCESSES) + 1)
         self._sqlite = Gateway(plain, self._url, self._key)
         self._stops.append(self._sqlite.stop)
-        for count, url in zip(PROCESSES, urls, strict=True):
+        self._urls = dict(zip(PROCESSES, urls, strict=True))
+        for count, url in self._urls.items():
             self.clusters[count] = self._cluster(f"postgres-{count}", url, count)
         self._sqlite.wait_until_ready()
 
     def _cluster(self, name: str, url: str, count: int, **over: str) -> Cluster:
         cluster = Cluster(self._folder / name, url, self._url, self._key, over)
         self._stops.append(cluster.stop)
-        for _ in range(count):
-            cluster.add()
+        cluster.add(count)
         return cluster
 
     def _child(self, program: str, *arguments: str) -> Child:
@@ -117,6 +129,20 @@ class Scale:
             remarks.append(f"{name}: {len(told['taken_ms'])} accepted, but the provider took {taken}")
         return figures, remarks
 
+    def writer_turns(self, count: int, seconds: float) -> dict[str, float]:
+        """Offer all that is taken and look how much of the time one of the processes holds the writers' lock.
+
+        Rate over share is what one database would carry if the processes cost nothing: the ceiling of writers that take
+        turns. On a machine whose cores are all busy a holder also waits for a core, so the true one is higher.
+        """
+        with WriterTurns(self.server, self._urls[count]) as turns:
+            found, _ = self.end_to_end(f"postgres_{count}", seconds)
+        return {
+            f"postgres_{count}_writer_share": turns.share,
+            f"postgres_{count}_writer_ceiling_per_s": found[f"postgres_{count}_per_s"]
+            / max(turns.share, 0.01),
+        }
+
     def idle_percent(self, seconds: float) -> float:
         """Give what all the waiting gateways and the server together use of one core: it burdens every rate."""
         before = self._all_cpu()
@@ -129,17 +155,22 @@ class Scale:
 
     def open_takeovers(self) -> None:
         """Stop what the rates were measured on, and start three gateways with a short lease."""
-        for cluster in self.clusters.values():
-            self._stops.remove(cluster.stop)
-            cluster.stop()
+        rated = [*self.clusters.values(), self._sqlite]
+        for each in rated:
+            self._stops.remove(each.stop)
+        with ThreadPoolExecutor(len(rated)) as pool:
+            list(pool.map(lambda each: each.stop(), rated))
         self.clusters.clear()
         cluster = self._cluster(
             "takeover",
             self._takeover_database,
-            3,
+            1,
             WAYPOST_OUTBOX_LEASE_SECONDS=str(self._lease),
             WAYPOST_OUTBOX_PROVIDER_TIMEOUT_SECONDS=str(self._lease / 2),
         )
+        # One after the other: it must be known which of them holds which lanes.
+        cluster.add()
+        cluster.add()
         self.takeovers = Takeovers(cluster, self._load, TAKEOVER_LOAD_PER_S, self._lease)
 
     def stop(self) -> None:
@@ -168,7 +199,7 @@ def main() -> None:
     _say(
         f"{count} rounds, {NUMBERS} numbers, {CONTACTS:,} contacts, {CONNECTIONS} connections, {kills} kills"
     )
-    _say("  ".join(f"{name} {value}" for name, value in machine.versions().items()))
+    _say("  ".join(f"{name} {value}" for name, value in versions().items()))
     with tempfile.TemporaryDirectory(prefix="waypost-bench-") as folder:
         scale = Scale(Path(folder), lease)
         try:
@@ -206,6 +237,9 @@ def rates(scale: Scale, count: int, seconds: float, folder: Path) -> tuple[dict[
         scale.end_to_end(name, min(seconds, 0.5))
     figures: dict[str, list[float]] = defaultdict(list)
     figures["idle_percent_of_a_core"] = [scale.idle_percent(2 * seconds)]
+    for processes in PROCESSES:
+        for name, value in scale.writer_turns(processes, seconds).items():
+            figures[name] = [value]
     flagged: list[int] = []
     for turn in range(count):
         before = machine.Steal.now()
@@ -280,7 +314,15 @@ def _place(name: str) -> tuple[int, str]:
 def summary(figures: dict[str, list[float]], flagged: list[int], count: int) -> dict[str, Any]:
     """Give the medians under their published names, and what to judge them by."""
     medians: dict[str, Any] = {name: round(statistics.median(figures[name]), 3) for name in figures}
-    return medians | {"rounds": count, "rounds_stolen": flagged, "versions": machine.versions()}
+    return medians | {"rounds": count, "rounds_stolen": flagged, "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Give what the figures depend on."""
+    return machine.versions() | {
+        "psycopg": psycopg.__version__,
+        "postgresql": run_program("postgres", "--version").split()[2],
+    }
 
 
 def _round_off(value: float) -> str:
