@@ -76,7 +76,7 @@ async def test_a_paused_holder_does_not_speak_once_another_holds_the_lane_and_sa
     await settle(sender)
     assert transport.spoken == []
     assert sender.in_flight == 0
-    # Nobody knows yet that it was not spoken: without an outcome it becomes unknown, and is not sent again blindly.
+    # The paused one knows that it never spoke: the message backs off, and the new holder's turn comes later.
     await Sweeper(store, clock, 5.0).step()
     await settle(other)
     assert await status_of(store, number, message_id) == "retrying"
