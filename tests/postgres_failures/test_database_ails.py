@@ -115,13 +115,16 @@ async def test_conflicts_the_server_reports_are_tried_again_unseen(patient: Pati
     await patient.lost_nothing()
 
 
-async def test_a_table_without_room_is_told_and_survived(patient: Patient) -> None:
+async def test_a_disk_without_room_and_a_statement_that_takes_too_long_are_told_and_survived(
+    patient: Patient,
+) -> None:
     await patient.works()
-    injected = _INJECTED.format(code="53100", table="messages").replace("% 7 IN (1, 2)", ">= 0")
-    await patient.sql(injected)
-    await patient.refused("disk_full")
-    await patient.sql(_REMOVED.format(table="messages"))
-    await patient.works()
+    for code, told in (("53100", "disk_full"), ("57014", "database_slow")):
+        injected = _INJECTED.format(code=code, table="messages").replace("% 7 IN (1, 2)", ">= 0")
+        await patient.sql(injected)
+        await patient.refused(told)
+        await patient.sql(_REMOVED.format(table="messages"))
+        await patient.works()
     await patient.lost_nothing()
 
 

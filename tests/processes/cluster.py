@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from tests.postgres import Postgres, name_of, steady_port
@@ -168,10 +168,9 @@ async def open_cluster(
 class Death:
     """A process killed or paused: when (ms), and the lanes it held with their epochs."""
 
+    kind: Literal["killed", "paused"]
     at_ms: int
     lanes: dict[str, int]
-    # Whether the database was away while successors should have come.
-    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,14 +187,14 @@ async def died(cluster: Cluster, turn: int) -> Death:
     owner = cluster.owners.pop(turn)
     held = await _held_by(cluster, owner)
     await cluster.gateways[turn].kill()
-    return Death(int(time.time() * 1000), held)
+    return Death("killed", now_ms(), held)
 
 
 async def fell_asleep(cluster: Cluster, turn: int) -> Death:
     """Stop one process in its tracks, as a machine that is paused; gives what it held. It does not know."""
     held = await _held_by(cluster, cluster.owners[turn])
     cluster.gateways[turn].signal(signal.SIGSTOP)
-    return Death(int(time.time() * 1000), held)
+    return Death("paused", now_ms(), held)
 
 
 async def _held_by(cluster: Cluster, owner: str) -> dict[str, int]:
@@ -226,6 +225,11 @@ async def takeovers(cluster: Cluster, deaths: Sequence[Death]) -> Takeovers:
             if first and first[0][1] <= at:
                 claimed.append((first[0][0] - death.at_ms) / 1000)
     return Takeovers(taken, claimed, never)
+
+
+def now_ms() -> int:
+    """The machine's time, which the database here shares."""
+    return int(time.time() * 1000)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
