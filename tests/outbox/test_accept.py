@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from tests import engines
 from tests.support import FakeClock, new_store, seed_number
 
 from waypost.domain.drafts import decode_batch, decode_draft
@@ -16,9 +17,10 @@ from waypost.domain.errors import (
     Unavailable,
 )
 from waypost.outbox.accept import Acceptor, Sender
-from waypost.store import contacts, journal, messages
+from waypost.store import contacts, journal, messages, quotas
 from waypost.store.engine import single
 from waypost.store.idempotency import Claim
+from waypost.store.quotas import QuotaExceeded, SetQuota
 
 CALLER = Sender("ten_1", "key:key_1", "live")
 
@@ -213,3 +215,39 @@ async def test_nothing_is_taken_while_the_disk_is_nearly_full(house):
     with pytest.raises(Unavailable):
         await acceptor.take(draft(number), CALLER, None)
     assert await store.read(journal.position_now) == 0
+
+
+async def test_while_a_quota_is_used_up_nothing_reaches_the_store(house):
+    store, clock, number, acceptor = house
+    item = SetQuota("tenant", number.tenant_id, number.tenant_id, 1, 1, "operator", clock.now())
+    await store.write(quotas.put, item)
+    await taken(house)
+    with pytest.raises(QuotaExceeded):
+        await taken(house)
+
+    with engines.current.locked(store.engine):
+        with pytest.raises(QuotaExceeded):
+            acceptor.turn_away(CALLER)
+        with pytest.raises(QuotaExceeded):
+            await taken(house)
+        clock.advance(1.0)
+        acceptor.turn_away(CALLER)
+        with pytest.raises(Unavailable):
+            await taken(house)
+    await taken(house)
+
+
+async def test_a_batch_takes_what_the_quota_lets_through_and_says_of_each_other_when(house):
+    store, clock, number, acceptor = house
+    item = SetQuota("number", number.number_id, number.tenant_id, 10, 3, "operator", clock.now())
+    await store.write(quotas.put, item)
+    body = {"from": number.number_id, "type": "text", "text": {"body": "hi"}}
+    drafts = decode_batch(
+        json.dumps({"messages": [body | {"to": f"+49155500011{n:02}"} for n in range(5)]}).encode()
+    )
+    answer = await acceptor.take_batch(drafts, CALLER, None)
+    results = json.loads(answer.body)["results"]
+    assert [result["status"] for result in results] == ["accepted"] * 3 + ["rejected"] * 2
+    assert {result["problem"]["code"] for result in results[3:]} == {"quota_exceeded"}
+    with pytest.raises(QuotaExceeded):
+        await taken(house)

@@ -11,10 +11,12 @@ from waypost.cli import (
     messages,
     migrate,
     numbers,
+    quotas,
     running,
     sending,
     settings,
     simulate,
+    store,
     stuck,
     subscribers,
     templates,
@@ -30,7 +32,7 @@ app = typer.Typer(
 )
 running.declare(app)
 sending.declare(app)
-for each in (messages, numbers, keys, subscribers, templates, stuck):
+for each in (messages, numbers, keys, subscribers, templates, quotas, stuck):
     app.add_typer(each.app)
 listen.declare(app)
 golive.declare(app)
@@ -38,6 +40,7 @@ doctor.declare(app)
 migrate.declare(app)
 backup.declare(app)
 simulate.declare(app)
+app.add_typer(store.app)
 app.add_typer(settings.app)
 
 

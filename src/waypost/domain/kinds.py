@@ -76,5 +76,6 @@ KINDS: dict[str, str] = {
     "key.created": "An API key was made.",
     "key.revoked": "An API key was revoked.",
     "key.rotated": "A key got a successor; both work during the overlap.",
+    "quota.changed": "How much may be accepted for the tenant or a number was set, or is no longer limited.",
     "lane.taken": "A process holds the sending of one number, under a new epoch.",
 }

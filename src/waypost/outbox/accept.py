@@ -26,11 +26,13 @@ from waypost.domain.ids import IdSource
 from waypost.domain.keys import Environment, check_number
 from waypost.domain.ports import Clock
 from waypost.domain.times import rfc3339, to_ms
+from waypost.outbox.flood import FloodMemory
 from waypost.policies.decide import decide
 from waypost.store import contacts
 from waypost.store.accept import Acceptance, Acceptances, Taken, accept
 from waypost.store.database import Store
 from waypost.store.idempotency import Answer, Claim
+from waypost.store.quotas import QuotaExceeded
 from waypost.store.senders import SendingNumber, provider_message_id, sending_number
 
 _OURS = ("msg_", "inb_")
@@ -87,13 +89,19 @@ class Acceptor:
         self._store, self._preflight, self._ids, self._clock = store, preflight, ids, clock
         self._check_room = check_room  # raises Unavailable while the disk is nearly full
         self._expect = expect  # told of a number right before its draft is written
+        self._flood = FloodMemory()
         self._numbers: dict[tuple[str, str], tuple[datetime, SendingNumber]] = {}
+
+    def turn_away(self, sender: Sender) -> None:
+        """Raise `QuotaExceeded` while the tenant's quota is known to be used up: nothing of it need be read."""
+        self._flood.check_tenant(sender.tenant_id, self._clock.now())
 
     async def take(self, draft: AnyDraft, sender: Sender, claim: Claim | None) -> Answer:
         """Take one draft; gives the answer to send (202), stored under `claim`. Raises WaypostError."""
         self._check_room()
         now = self._clock.now()
         item = await self._prepare(draft, sender, now)
+        self._flood.check(sender.tenant_id, item.number_id, now)
 
         def render(taken: Sequence[Taken]) -> Answer | WaypostError:
             (result,) = taken
@@ -104,7 +112,11 @@ class Acceptor:
             )
 
         self._expect(item.number_id)
-        answer: Answer = await self._store.write(accept, Acceptances((item,), render, claim, now, decide))
+        try:
+            answer: Answer = await self._store.write(accept, Acceptances((item,), render, claim, now, decide))
+        except QuotaExceeded as exceeded:
+            self._flood.learn(exceeded)
+            raise
         return answer
 
     async def take_batch(
@@ -116,7 +128,10 @@ class Acceptor:
         prepared = [await self._prepared_or_error(draft, sender, now) for draft in drafts]
         items = [item for item in prepared if isinstance(item, Acceptance)]
 
+        refused: list[QuotaExceeded] = []
+
         def render(taken: Sequence[Taken]) -> Answer:
+            refused.extend(each for each in taken if isinstance(each, QuotaExceeded))
             outcomes = iter(taken)
             results = [
                 _result(index, item if isinstance(item, WaypostError) else next(outcomes), item, now)
@@ -127,6 +142,8 @@ class Acceptor:
         for number_id in {item.number_id for item in items}:
             self._expect(number_id)
         answer: Answer = await self._store.write(accept, Acceptances(items, render, claim, now, decide))
+        for exceeded in refused:
+            self._flood.learn(exceeded)
         return answer
 
     async def _prepared_or_error(
@@ -135,7 +152,9 @@ class Acceptor:
         if isinstance(draft, WaypostError):
             return draft
         try:
-            return await self._prepare(draft, sender, now)
+            item = await self._prepare(draft, sender, now)
+            self._flood.check(sender.tenant_id, item.number_id, now)
+            return item
         except WaypostError as error:
             return error
 

@@ -12,6 +12,7 @@ from waypost.domain.times import optional_ms, to_ms, to_ms_up
 from waypost.store import contacts, conversations, idempotency
 from waypost.store.idempotency import Answer, Claim
 from waypost.store.lines import IN_LINE, is_behind
+from waypost.store.quotas import Spending
 from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two
 
 
@@ -92,6 +93,7 @@ class _Batch:
         self.answers: dict[tuple[str, str], tuple[Claim, Answer]] = {}
         # The rows of this batch are not in the table yet: `heads` stands in for them.
         self.heads: set[tuple[str, str, int]] = set()
+        self.quotas = Spending(tx, {(item.tenant_id, item.number_id) for r in requests for item in r.items})
         self._answered = idempotency.known(tx, [r.claim for r in requests if r.claim is not None])
         self._known: dict[tuple[str, bytes, str], _Met] = {}
         self._index: dict[tuple[str, str, str, str], bytes] = {}
@@ -135,6 +137,7 @@ class _Batch:
         """Write what was gathered."""
         self.tx.many(_INSERT_CONTENT, self.contents)
         self.tx.many(_INSERT_MESSAGE, self.messages)
+        self.quotas.save(self.tx)
         self._keep_answers()
 
     def _keep_answers(self) -> None:
@@ -175,6 +178,8 @@ def _alias(item: Acceptance) -> contacts.AliasSeen:
 
 def _take(batch: _Batch, item: Acceptance, request: Acceptances) -> Taken:
     tx, tenant, now = batch.tx, item.tenant_id, request.now
+    if (exceeded := batch.quotas.take(tenant, item.number_id, now)) is not None:
+        return exceeded
     met = batch.meet(item, now)
     contact_id = met.contact_id
     at = to_ms(now)

@@ -15,6 +15,7 @@ from waypost.web.api import (
     messages,
     numbers,
     operations,
+    quotas,
     stuck,
     subscribers,
     templates,
@@ -38,6 +39,7 @@ _NOUNS: tuple[tuple[Route, ...], ...] = (
     events.ROUTES,
     stuck.ROUTES,
     keys.ROUTES,
+    quotas.ROUTES,
     operations.ROUTES,
     callbacks.ROUTES,
 )

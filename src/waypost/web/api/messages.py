@@ -35,6 +35,7 @@ def _sender(ask: Ask) -> Sender:
 
 async def send(ask: Ask) -> Answer:
     """Take one draft."""
+    ask.parts.acceptor.turn_away(_sender(ask))
     answer = await ask.parts.acceptor.take(decode_draft(ask.raw), _sender(ask), ask.claim)
     return replay(answer) if answer.replayed else Answer(answer.status, answer.body)
 
@@ -72,6 +73,7 @@ class BatchAnswer(Struct, frozen=True):
 
 async def send_batch(ask: Ask) -> Answer:
     """Take many drafts."""
+    ask.parts.acceptor.turn_away(_sender(ask))
     answer = await ask.parts.acceptor.take_batch(decode_batch(ask.raw), _sender(ask), ask.claim)
     return replay(answer) if answer.replayed else Answer(answer.status, answer.body)
 
