@@ -45,7 +45,7 @@ async def backup(desk: Desk, to: _To) -> None:
     The master key is not in it: keep that elsewhere, for without it nobody can read the backup. Nor are media files.
     """
     config = desk.place.config()
-    key = _key(config)
+    key = existing_key(config)
     randomness = SystemRandomness()
     source = _source(config, key)
     try:
@@ -81,7 +81,7 @@ def _show_backup(desk: Desk, to: Path, taken: Backup) -> None:
 async def backup_test(desk: Desk, source: _From) -> None:
     """Restore a backup into a throw-away place and compare counts and digests; ends non-zero on a difference."""
     config = desk.place.config()
-    key = _key(config)
+    key = existing_key(config)
     with tempfile.TemporaryDirectory(prefix="waypost-backup-test-") as folder:
         store = replace(config.store, url=None, path=f"{folder}/waypost.sqlite")
         found = _restored(desk, replace(config, store=store), source, key)
@@ -98,7 +98,7 @@ async def restore_from(desk: Desk, source: _From) -> None:
     What was not final at the backup's moment becomes `unknown` and is not sent again by itself.
     """
     config = desk.place.config()
-    found = _restored(desk, config, source, _key(config))
+    found = _restored(desk, config, source, existing_key(config))
     if desk.screen.as_json:
         desk.screen.document(msgspec.to_builtins(found))
     desk.screen.facts(
@@ -134,7 +134,8 @@ def _progress(desk: Desk) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, in_all: bar.update(row_bar, completed=done, total=in_all)
 
 
-def _key(config: Config) -> bytes:
+def existing_key(config: Config) -> bytes:
+    """Give the installation's master key; raises `Unavailable` when there is none."""
     # A key made now would open nothing: better to say that it is missing.
     if config.secrets.master_key_bytes is None and not Path(config.secrets.key_file).exists():
         raise Unavailable(

@@ -24,6 +24,8 @@ OTHER_VARIABLES = {
     CONFIG_VARIABLE: "Path of the settings file; without it, waypost.toml in the working directory, if any.",
     "WAYPOST_URL": "Where the command line finds the gateway.",
     "WAYPOST_API_KEY": "The key the command line presents to the gateway.",
+    "WAYPOST_COPY_FROM": "The URL that `waypost store copy` reads, kept out of the list of processes.",
+    "WAYPOST_COPY_TO": "The URL that `waypost store copy` writes.",
     "WAYPOST_CI": "Set to 1 by .ci/run: tests that may be skipped elsewhere are required.",
 }
 # Kubernetes gives every pod such variables for a Service called `waypost` (docker-style links).

@@ -38,7 +38,8 @@ def take(store: Readable, path: Path, master_key: bytes, salt: bytes, now: datet
                 file.write(packed(frame))
             return file.finish()
 
-    size = store.reading().snapshot(query)
+    # However slow the disk is that it goes to.
+    size = store.reading().snapshot(query, slow=True)
     return _of(*check(frames_in(path, master_key)), size)
 
 

@@ -5,7 +5,7 @@ one snapshot from its first row to its last, so an archive is one moment of a st
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -132,29 +132,34 @@ def check(frames: Iterable[Frame]) -> tuple[Head, Foot]:
     raise Unavailable("the backup has no end", code="backup_truncated", remedy="take an older backup")
 
 
-def refuse_difference(wanted: dict[str, Sum], found: dict[str, Sum]) -> None:
+def refuse_difference(
+    wanted: dict[str, Sum],
+    found: dict[str, Sum],
+    remedy: str = "this copy is not exact: do not use it; take another backup",
+) -> None:
     """Raise `Unavailable` naming the tables whose counts or digests differ."""
     differing = sorted(name for name in wanted if found.get(name) != wanted[name])
     if differing:
         raise Unavailable(
             f"counts or digests differ in {', '.join(differing)}",
             code="digests_differ",
-            remedy="this copy is not exact: do not use it; take another backup",
+            remedy=remedy,
         )
 
 
 def sums_of(store: Readable, tables: Iterable[Table]) -> dict[str, Sum]:
     """Sum the rows of these tables as they are in a store, at one moment."""
-    tables = tuple(tables)
+    return store.reading().snapshot(lambda reading: summed(reading, tuple(tables), lambda rows: None))
 
-    def query(reading: Reading) -> dict[str, Sum]:
-        summing = Summing(tables)
-        for table in tables:
-            for rows in pages(reading, table):
-                summing.add(Page(table.name, rows))
-        return summing.sums()
 
-    return store.reading().snapshot(query)
+def summed(reading: Reading, tables: Sequence[Table], told: Callable[[int], None]) -> dict[str, Sum]:
+    """Sum the rows of these tables; `told` hears of each page, how many rows it has."""
+    summing = Summing(tables)
+    for table in tables:
+        for rows in pages(reading, table):
+            summing.add(Page(table.name, rows))
+            told(len(rows))
+    return summing.sums()
 
 
 def refuse_used(engine: Engine) -> None:

@@ -28,8 +28,8 @@ class Connection(Protocol):
         """Run a change once per row of parameters."""
         ...
 
-    def begin_reading(self) -> None:
-        """Begin to see one state of the rows, whatever others commit."""
+    def begin_reading(self, slow: bool = False) -> None:
+        """Begin to see one state of the rows, whatever others commit; `slow`: with long pauses between queries."""
         ...
 
     def end_reading(self) -> None:

@@ -106,19 +106,39 @@ def position_of(cursor: str, timeline: str, last: int, ended: Mapping[str, int] 
     `ended`: what `ended_timelines` gave. The event ids of an ended timeline mean the same here up to its last position;
     of a timeline this store never had only what every one of its own had is sure to be the same.
     """
-    parts = cursor.split("_")
-    if len(parts) != 3 or parts[0] != "evt" or not parts[2].isdigit() or len(parts[2]) > 18:
+    of, position = _parts(cursor)
+    if of != timeline or position > last:
+        shared = last if of == timeline else ended.get(of, min(ended.values(), default=last))
+        raise TimelineChanged(
+            "this cursor is from before a restore",
+            field="after",
+            remedy=f"resume from evt_{timeline}_{min(position, shared, last)} and expect repeats",
+        )
+    return position
+
+
+def positions_named(reading: Reading, event_ids: Sequence[str], timeline: str) -> tuple[int, ...]:
+    """Give the positions of the events that these ids name; raises `TimelineChanged` for one this store does not have.
+
+    An event of an ended timeline that this store has keeps its id, and means what it meant.
+    """
+    ended, last = ended_timelines(reading), position_now(reading)
+
+    def position(event_id: str) -> int:
+        of, found = _parts(event_id)
+        is_of_an_ended_one = of != timeline and found <= ended.get(of, -1)
+        return found if is_of_an_ended_one else position_of(event_id, timeline, last, ended)
+
+    return tuple(position(each) for each in event_ids)
+
+
+def _parts(event_id: str) -> tuple[str, int]:
+    parts = event_id.split("_")
+    if len(parts) != 3 or parts[0] != "evt" or not parts[2].isdecimal() or len(parts[2]) > 18:
         raise InvalidRequest(
             "not a cursor of this gateway",
             code="bad_cursor",
             field="after",
             remedy="use the id of the last event you have seen, or leave it out to start at the beginning",
         )
-    if parts[1] != timeline or int(parts[2]) > last:
-        shared = last if parts[1] == timeline else ended.get(parts[1], min(ended.values(), default=last))
-        raise TimelineChanged(
-            "this cursor is from before a restore",
-            field="after",
-            remedy=f"resume from evt_{timeline}_{min(int(parts[2]), shared, last)} and expect repeats",
-        )
-    return int(parts[2])
+    return parts[1], int(parts[2])

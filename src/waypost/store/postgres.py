@@ -26,6 +26,8 @@ from waypost.store.transaction import Reading, Transaction
 R = TypeVar("R")
 # Ours alone in the database, whatever else uses advisory locks there: "Wayp" in ASCII.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 1)"
+# The same lock, held by a session: until it ends nobody else writes.
+HOLD = "SELECT pg_advisory_lock(1465481584, 1)"
 BEGIN_MIGRATION = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 2)"
 _CHANNEL = "waypost_commits"
 # PostgreSQL refuses a NOTIFY of 8,000 bytes; the names of this many numbers fit.
@@ -56,6 +58,7 @@ class PostgresEngine(Engine):
         *,
         owner: str,
         pause: Callable[[float], None],
+        may_be_loading: bool = False,
     ) -> None:
         self._url, self._pause = url, pause
         self._batch = 0
@@ -64,13 +67,13 @@ class PostgresEngine(Engine):
         self._ears: PostgresConnection | None = None
         self._readings: list[PostgresConnection] = []
         try:
-            known = self._found(timeline, codec.fingerprint)
+            known = self._found(timeline, codec.fingerprint, may_be_loading)
         except BaseException as error:
             self._writer.close()
             raise fault_of(error) or error from error
         super().__init__(codec, ids, known, owner)
 
-    def _found(self, timeline: Callable[[], str], fingerprint: str) -> str:
+    def _found(self, timeline: Callable[[], str], fingerprint: str, may_be_loading: bool) -> str:
         writer = self._writer
         writer.run(BEGIN_MIGRATION)
         if writer.one("SELECT to_regclass('meta')") == (None,):
@@ -78,7 +81,7 @@ class PostgresEngine(Engine):
                 schema.expand(writer, migration, writer.translated)
             writer.run("INSERT INTO meta (key, value) VALUES ('timeline', ?)", (timeline(),))
         schema.refuse_unservable(schema.version_of(self._meta))
-        schema.refuse_other_key(writer, fingerprint)
+        schema.refuse_other_key(writer, fingerprint, may_be_loading)
         writer.run("COMMIT")
         return str(self._meta("timeline"))
 
@@ -207,15 +210,15 @@ class _PatientReading(Reading):
         super().__init__(connection, codec, timeline)
         self._lasting = connection
 
-    def snapshot(self, query: Callable[[Reading], R]) -> R:
+    def snapshot(self, query: Callable[[Reading], R], slow: bool = False) -> R:
         """Run `query` on one state of the rows, however many statements it takes; raises `Unavailable`."""
         try:
             try:
-                return super().snapshot(query)
+                return super().snapshot(query, slow)
             except LOST:
                 if not self._lasting.is_lost:
                     raise
-                return super().snapshot(query)
+                return super().snapshot(query, slow)
         except psycopg.Error as error:
             self._lasting.undo()
             fault = fault_of(error)

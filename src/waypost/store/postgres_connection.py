@@ -123,9 +123,12 @@ class PostgresConnection:
                 raise
             return self.one(sql)
 
-    def begin_reading(self) -> None:
-        """Begin to see one state of the rows, whatever others commit."""
+    def begin_reading(self, slow: bool = False) -> None:
+        """Begin to see one state of the rows, whatever others commit; `slow`: with long pauses between queries."""
         self.run_fresh("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if slow:
+            # It holds no lock that anybody waits for. Both limits are back when the transaction ends.
+            self.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
 
     def end_reading(self) -> None:
         """End what `begin_reading` began."""

@@ -18,7 +18,7 @@ from waypost.store.transaction import Reading, Transaction
 class _Connection(SqliteConnection):
     """The one connection: between commits nothing changes, so a read needs no transaction of its own."""
 
-    def begin_reading(self) -> None:
+    def begin_reading(self, slow: bool = False) -> None:
         """Do nothing."""
 
     def end_reading(self) -> None:

@@ -16,6 +16,8 @@ from waypost.domain.errors import Unavailable
 from waypost.store.connection import Connection
 
 _EXPANDED, _CONTRACTED = "schema_version", "schema_contracted"
+# What `meta` says of a database into which a copy has begun begins so.
+COPYING = "copy:"
 
 
 class Migration(Struct, frozen=True):
@@ -106,18 +108,15 @@ def statements(script: str) -> list[str]:
     return [text for text in (part.strip() for part in bare.split(";")) if text]
 
 
-def refuse_other_key(connection: Connection, fingerprint: str) -> None:
+def refuse_other_key(connection: Connection, fingerprint: str, may_be_loading: bool = False) -> None:
     """Raise `Unavailable` when this database was made with another master key; a new one remembers this one.
 
     Contacts are found by keyed indexes: with another key nobody would be found again, and every secret would be lost.
-    One that a restore left half loaded is refused, too.
+    One that a restore or a copy left half loaded is refused, too, but to who goes on loading it.
     """
-    if connection.one("SELECT 1 FROM meta WHERE key = 'loading'") is not None:
-        raise Unavailable(
-            "a restore into this database has begun and not ended",
-            code="half_restored",
-            remedy="empty the database (or remove the file) and run `waypost restore` again",
-        )
+    loading = connection.one("SELECT value FROM meta WHERE key = 'loading'")
+    if loading is not None and not may_be_loading:
+        raise _half_loaded(str(loading[0]))
     found = connection.one("SELECT value FROM meta WHERE key = 'key_fingerprint'")
     if found is None:
         connection.run("INSERT INTO meta (key, value) VALUES ('key_fingerprint', ?)", (fingerprint,))
@@ -127,6 +126,20 @@ def refuse_other_key(connection: Connection, fingerprint: str) -> None:
             code="wrong_master_key",
             remedy="give every process the key of the first: its key file, or WAYPOST_SECRETS_MASTER_KEY",
         )
+
+
+def _half_loaded(mark: str) -> Unavailable:
+    if mark.startswith(COPYING):
+        return Unavailable(
+            "a copy into this database has begun and not ended",
+            code="half_copied",
+            remedy="run the same `waypost store copy` again, it goes on; or empty the database (or remove the file)",
+        )
+    return Unavailable(
+        "a restore into this database has begun and not ended",
+        code="half_restored",
+        remedy="empty the database (or remove the file) and run `waypost restore` again",
+    )
 
 
 def _note(connection: Connection, key: str, number: int) -> None:

@@ -56,7 +56,7 @@ class SqliteConnection:
         """Run a change once per row of parameters."""
         self._raw.executemany(sql, rows)
 
-    def begin_reading(self) -> None:
+    def begin_reading(self, slow: bool = False) -> None:
         """Begin to see one state of the rows, whatever others commit."""
         self._raw.execute("BEGIN")
 
@@ -79,6 +79,7 @@ class SqliteEngine(Engine):
         timeline: Callable[[], str],
         *,
         owner: str = "gateway",
+        may_be_loading: bool = False,
     ) -> None:
         if apsw.SQLITE_VERSION_NUMBER < _SQLITE_VERSION_MIN:
             raise Unavailable(
@@ -97,7 +98,7 @@ class SqliteEngine(Engine):
             self._connection = SqliteConnection(self._writer)
             self._migrate(timeline)
             with self._writer:
-                schema.refuse_other_key(self._connection, codec.fingerprint)
+                schema.refuse_other_key(self._connection, codec.fingerprint, may_be_loading)
         except BaseException:
             self._let_go()
             raise

@@ -99,6 +99,13 @@ def insert(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
     tx.many(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", list(rows))
 
 
+def last_key(reading: Reading, table: Table) -> Row:
+    """Give the highest key a table has, as `pages` takes it; empty when it has no rows."""
+    downwards = ", ".join(f"{column} DESC" for column in table.key)
+    sql = f"SELECT {', '.join(table.key)} FROM {table.name} ORDER BY {downwards} LIMIT 1"
+    return tuple(reading.one(sql) or ())
+
+
 def count(reading: Reading, table: Table) -> int:
     """Count a table's rows."""
     row = reading.one(f"SELECT count(*) FROM {table.name}")

@@ -70,9 +70,12 @@ class Reading:
         """Run a named query and give all its rows."""
         return self._connection.rows(sql, parameters)
 
-    def snapshot(self, query: Callable[["Reading"], R]) -> R:
-        """Run `query` on one state of the rows, however many statements it takes."""
-        self._connection.begin_reading()
+    def snapshot(self, query: Callable[["Reading"], R], slow: bool = False) -> R:
+        """Run `query` on one state of the rows, however many statements it takes.
+
+        `slow`: between them it waits for something else (a disk, another database), for as long as that takes.
+        """
+        self._connection.begin_reading(slow)
         try:
             return query(self)
         finally:

@@ -110,7 +110,7 @@ async def _follow(ask: Ask, position: int, kinds: filters.Filter) -> AsyncIterat
             pulled: Pulled = await store.read(pull, ask.caller.tenant_id, position, _STREAM_EVENTS, kinds)
             moved, position = pulled.position > position, pulled.position
             if pulled.found:
-                yield b"".join([_message(each) for each in pulled.found])
+                yield b"".join([_message(each, store.timeline) for each in pulled.found])
             elif clock.now() >= beat_at:
                 # Says that the line is alive, and where to go on from when nothing was wanted for a while.
                 yield f": alive\nid: evt_{store.timeline}_{position}\n\n".encode()
@@ -123,11 +123,13 @@ async def _follow(ask: Ask, position: int, kinds: filters.Filter) -> AsyncIterat
             beat_at = clock.now() + timedelta(seconds=_HEARTBEAT_SECONDS)
 
 
-def _message(telling: Telling) -> bytes:
+def _message(telling: Telling, timeline: str) -> bytes:
     event = telling.event
+    # What the reader comes back with is a cursor of this life of the journal, also behind an event of an ended one.
+    cursor = f"evt_{timeline}_{event.position}"
     # Stored content may hold line breaks between its tokens, and a line break ends a field here.
     body = telling.json.replace(b"\r", b"").replace(b"\n", b"\ndata: ")
-    return f"id: {event.id}\nevent: {event.kind}\ndata: ".encode() + body + b"\n\n"
+    return f"id: {cursor}\nevent: {event.kind}\ndata: ".encode() + body + b"\n\n"
 
 
 ROUTES: tuple[Route, ...] = (

@@ -11,7 +11,7 @@ from waypost.domain.times import to_ms
 from waypost.store import subscriber_replays as replays
 from waypost.store import subscribers
 from waypost.store.engine import Operation
-from waypost.store.journal import position_now, position_of
+from waypost.store.journal import positions_named
 from waypost.store.transaction import Reading, Transaction
 from waypost.transports.egress import check_url
 from waypost.web.api import subscriber_types as types
@@ -190,9 +190,8 @@ async def _replay(ask: Ask) -> Answer:
             remedy="Give event_ids, or since with until.",
         )
     if body.event_ids is not None:
-        last = await ask.parts.store.read(position_now)
         timeline = ask.parts.store.timeline
-        positions = tuple(_position(each, timeline, last, "event_ids") for each in body.event_ids)
+        positions = await ask.parts.store.read(_positions, body.event_ids, timeline, "event_ids")
     else:
         assert body.since is not None
         until = body.until or ask.now
@@ -212,9 +211,9 @@ async def _replay(ask: Ask) -> Answer:
     )
 
 
-def _position(event_id: str, timeline: str, last: int, field: str) -> int:
+def _positions(reading: Reading, event_ids: list[str], timeline: str, field: str) -> tuple[int, ...]:
     try:
-        return position_of(event_id, timeline, last)
+        return positions_named(reading, event_ids, timeline)
     except InvalidRequest:
         raise InvalidRequest(
             "This is not the id of an event.",
@@ -229,7 +228,7 @@ async def _owed(ask: Ask) -> Page[types.OwedEvent]:
     store = ask.parts.store
     after = 0
     if query.cursor is not None:
-        after = _position(query.cursor, store.timeline, await store.read(position_now), "cursor")
+        (after,) = await store.read(_positions, [query.cursor], store.timeline, "cursor")
     found = await store.read(
         replays.exceptions,
         ask.caller.tenant_id,
@@ -244,9 +243,8 @@ async def _owed(ask: Ask) -> Page[types.OwedEvent]:
 
 async def _retry(ask: Ask) -> Answer:
     store = ask.parts.store
-    last = await store.read(position_now)
     try:
-        position = position_of(ask.path["event_id"], store.timeline, last)
+        (position,) = await store.read(positions_named, (ask.path["event_id"],), store.timeline)
     except (InvalidRequest, TimelineChanged):
         raise NotFound(
             "There is no such event.", remedy="List them with GET /v1/subscribers/{id}/events."
