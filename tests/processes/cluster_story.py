@@ -28,7 +28,7 @@ _AWAY_SECONDS = (0.5, 1.5 * LEASE_SECONDS)
 # Every so many are paused for twice their lease instead of killed: they wake up and believe they hold their lanes.
 _PAUSED_EVERY = 4
 _REACH_MS = int((LEASE_SECONDS + 2) * 1000)
-_CUT_OFF_MS = 3000  # store/postgres_connection: idle_in_transaction_session_timeout
+_CUT_OFF_MS = 1000  # store/postgres_connection: idle_in_transaction_session_timeout
 
 
 @dataclass(frozen=True)

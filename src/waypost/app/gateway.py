@@ -16,6 +16,7 @@ from waypost.app.listening import Ears
 from waypost.app.loops import Loop
 from waypost.app.opening import open_engine
 from waypost.app.ports import PooledRandomness, SystemClock, SystemRandomness
+from waypost.app.probe import StoreProbe
 from waypost.app.shared_clock import SharedClock
 from waypost.config import Config, Outbox
 from waypost.domain.ids import IdSource
@@ -56,7 +57,9 @@ class Gateway:
 
     def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution, owner: str) -> None:
         self.config, self._engine, self._execution = config, engine, execution
-        clock: Clock = SystemClock() if not engine.shared else SharedClock(engine.time_ms, SystemClock().monotonic)
+        clock: Clock = (
+            SystemClock() if not engine.shared else SharedClock(engine.time_ms, SystemClock().monotonic)
+        )
         randomness = SystemRandomness()
         ids = IdSource(PooledRandomness())
         self.store = store = Store(engine, execution)
@@ -117,6 +120,7 @@ class Gateway:
         self._ears = Ears(store)
         self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
+        self._probe = StoreProbe(store, clock.monotonic)
         self._draining = False
         self.told_to_stop = asyncio.Event()
         # On a fresh store: the key made for its owner, the only time it is seen.
@@ -185,6 +189,8 @@ class Gateway:
             return "draining"
         if not self._tasks:
             return "not started"
+        if (fault := await self._probe.why_not()) is not None:
+            return fault
         if self.disk.low():
             return "the disk is nearly full"
         stopped = [task.get_name() for task in self._tasks if task.done()]

@@ -92,7 +92,7 @@ class _Batch:
         self.messages: list[Row] = []
         self.answers: dict[tuple[str, str], tuple[Claim, Answer]] = {}
         # The rows of this batch are not in the table yet: `heads` stands in for them.
-        self.heads: set[tuple[str, str, int]] = set()
+        self.heads: dict[tuple[str, str, int], tuple[int, str]] = {}
         self.quotas = Spending(tx, {(item.tenant_id, item.number_id) for r in requests for item in r.items})
         self._answered = idempotency.known(tx, [r.claim for r in requests if r.claim is not None])
         self._known: dict[tuple[str, bytes, str], _Met] = {}
@@ -191,10 +191,13 @@ def _take(batch: _Batch, item: Acceptance, request: Acceptances) -> Taken:
         return _refusal(decision, met.assignee)
     not_before = at if item.not_before is None else max(to_ms_up(item.not_before), at)
     line = (item.number_id, contact_id, item.rank)
-    behind = line in batch.heads or (met.may_wait and is_behind(tx, *line, not_before, item.id))
+    place = (not_before, item.id)
+    head = batch.heads.get(line, place)
+    # Requests of one batch need not come in the order of their times: an earlier one goes before a head of this batch.
+    behind = head < place or (met.may_wait and is_behind(tx, *line, not_before, item.id))
     scheduled = not_before > at
     if not scheduled:
-        batch.heads.add(line)
+        batch.heads[line] = min(head, place)
     content_id = "cnt_" + item.id[4:]
     batch.contents.append((content_id, tenant, contact_id, tx.codec.encode(tenant, contact_id, item.content)))
     due_at = not_before if scheduled or not behind else IN_LINE
