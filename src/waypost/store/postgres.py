@@ -107,9 +107,14 @@ class PostgresEngine(Engine):
             batch = f"{self._batch}"
             try:
                 self._end(tx, batch)
-            except LOST:
-                if not self._writer.is_lost or tries == _TRIES_MAX:
+            except LOST as error:
+                in_the_way = isinstance(error, _IN_THE_WAY)
+                if tries == _TRIES_MAX or not (in_the_way or self._writer.is_lost):
                     raise
+                if in_the_way:
+                    # The server has taken it back already.
+                    self._rollback()
+                    continue
                 if not self._is_committed(batch):
                     continue
             return brought(tx)

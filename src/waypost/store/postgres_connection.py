@@ -24,7 +24,7 @@ _PREPARED_MAX = 400
 # How long a writer waits for its turn, a statement may run, and a process may sleep within a transaction: the last one
 # bounds how long a paused process keeps the others from writing.
 _SESSION = (
-    "SET lock_timeout = 5000; SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 3000;"
+    "SET lock_timeout = 5000; SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 1000;"
     " SET client_connection_check_interval = 1000"
 )
 # What the driver raises when the database cannot do its part; the SQL itself is fine.
