@@ -18,6 +18,7 @@ import psycopg
 import machine
 import seeding
 from children import HERE
+from history import PostgresDatabase, fill
 from rounds import Gateway
 
 sys.path.insert(0, str(HERE.parent))
@@ -238,8 +239,10 @@ def databases(server: Postgres, template: str, count: int) -> list[str]:
     return [server.new_database(name_of(template)) for _ in range(count)]
 
 
-def prepared(server: Postgres, folder: Path) -> str:
-    """Copy what `seeding.seed` made into PostgreSQL; gives the address, to be copied from."""
+def prepared(server: Postgres, folder: Path, history: int = 0) -> str:
+    """Copy what `seeding.seed` made into PostgreSQL, with finished messages; gives the address, to be copied from."""
     url = server.new_database()
     seeding.copy_to_postgres(folder, url)
+    if history:
+        fill(PostgresDatabase(url), history, lambda line: None)
     return url

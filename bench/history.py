@@ -179,7 +179,8 @@ class Past:
 def _id_words(at: str, tail: str) -> dict[str, str]:
     """Give the expressions of ids: ten characters of base 32 hold the milliseconds."""
     time_part = " || ".join(
-        f"substr('{_ALPHABET}', CAST(({at} >> {shift}) & 31 AS INTEGER) + 1, 1)" for shift in range(45, -1, -5)
+        f"substr('{_ALPHABET}', CAST(({at} >> {shift}) & 31 AS INTEGER) + 1, 1)"
+        for shift in range(45, -1, -5)
     )
     return {noun: f"'{noun}_' || {time_part} || {tail}" for noun in ("msg", "cnt", "att")}
 

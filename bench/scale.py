@@ -35,8 +35,9 @@ from clusters import (
     server_cpu_seconds,
     start_server,
 )
+from history import SqliteDatabase, fill
 from load import CONTACTS, NUMBERS
-from rounds import CONNECTIONS, OPEN, Gateway
+from rounds import OPEN, Gateway
 
 PROCESSES = (1, 2, 3)
 ROUNDS, ROUNDS_QUICK = 9, 3
@@ -45,6 +46,10 @@ KILLS, KILLS_QUICK = 8, 1
 # Short, so that a run sees many takeovers; the default lease is 30 s, and the time grows with it one to one.
 LEASE_SECONDS, LEASE_SECONDS_QUICK = 4.0, 2.0
 TAKEOVER_LOAD_PER_S = 200
+# Finished messages in every database: a gateway is measured in the middle of its life, and PostgreSQL with statistics.
+HISTORY, HISTORY_QUICK = 100_000, 10_000
+# The same load for all, and enough of it: writers that take turns commit larger groups when more waits for them.
+CONNECTIONS = 192
 STEAL_PERCENT_MAX = 5.0
 RATES = ("sqlite_1", "postgres_1", "postgres_2", "postgres_3")
 NOT_MEASURED = (
@@ -52,15 +57,15 @@ NOT_MEASURED = (
     " stops growing where the cores end; the CPU seconds tell what more cores would bring",
     "a network between gateway and database, a synchronous standby (each adds its round trip to every commit)",
     "TLS, subscribers, receipts and inbound messages (bench/end_to_end.py has the whole loop, on SQLite)",
-    "databases with a long history (bench/growth.py)",
+    "databases with a longer history than some 100,000 messages (bench/growth.py)",
 )
 
 
 class Scale:
     """Every process of the benchmark, and the measurements on them."""
 
-    def __init__(self, folder: Path, lease_seconds: float) -> None:
-        self._folder, self._lease = folder, lease_seconds
+    def __init__(self, folder: Path, lease_seconds: float, history: int) -> None:
+        self._folder, self._lease, self._history = folder, lease_seconds, history
         self._stops: list[Callable[[], Any]] = []
         self.clusters: dict[int, Cluster] = {}
         self.takeovers: Takeovers | None = None
@@ -77,7 +82,8 @@ class Scale:
         self._load = self._child("spread_load.py", "--key", self._key)
         self.server = start_server()
         self._stops.append(self.server.remove)
-        template = prepared(self.server, plain)
+        fill(SqliteDatabase(plain / "waypost.sqlite"), self._history, lambda line: None)
+        template = prepared(self.server, plain, self._history)
         *urls, self._takeover_database = databases(self.server, template, len(PROCESSES) + 1)
         self._sqlite = Gateway(plain, self._url, self._key)
         self._stops.append(self._sqlite.stop)
@@ -201,7 +207,7 @@ def main() -> None:
     )
     _say("  ".join(f"{name} {value}" for name, value in versions().items()))
     with tempfile.TemporaryDirectory(prefix="waypost-bench-") as folder:
-        scale = Scale(Path(folder), lease)
+        scale = Scale(Path(folder), lease, HISTORY_QUICK if asked.quick else HISTORY)
         try:
             scale.start()
             figures, flagged = rates(scale, count, seconds, Path(folder))
