@@ -35,3 +35,5 @@ class Facts(Struct, frozen=True):
     window_expires_at: int | None
     expires_at: int
     now: int
+    withdrawn_from: str | None = None  # the widest purpose the contact said no to
+    may_miss_withdrawals: bool = False  # restored, and the second place is not replayed

@@ -32,6 +32,7 @@ PREFIXES = {
     "secret": "sec",
     "key": "key",
     "receipt": "rec",
+    "withdrawal": "wdr",
 }
 
 

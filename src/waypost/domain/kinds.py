@@ -36,6 +36,7 @@ KINDS: dict[str, str] = {
     # contacts and conversations
     "contact.created": "A person not seen before.",
     "contact.changed": "An alias was added, or ended.",
+    "contact.withdrew": "A person wants no more marketing, or nothing that nobody asked for; `facts` names which.",
     "conversation.opened": "A number and a contact have something to say to each other.",
     "conversation.merged": "Two contacts were one person: their conversations with this number are one now.",
     "conversation.assigned": "The conversation was handed to `bot`, `person` or none.",

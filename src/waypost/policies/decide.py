@@ -6,10 +6,11 @@ from collections.abc import Callable
 from waypost.domain.decisions import Allow, Decision, Facts
 from waypost.policies.assignment import relieved
 from waypost.policies.expiry import too_late
+from waypost.policies.withdrawal import not_replayed, withdrew
 
 Rule = Callable[[Facts], Decision | None]
 
-RULES: tuple[Rule, ...] = (too_late, relieved)
+RULES: tuple[Rule, ...] = (too_late, relieved, withdrew, not_replayed)
 
 
 def decide(facts: Facts) -> Decision:

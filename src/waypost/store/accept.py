@@ -9,11 +9,12 @@ from waypost.domain.classes import RANKS
 from waypost.domain.decisions import Decision, Facts, Refuse
 from waypost.domain.errors import Conflict, WaypostError
 from waypost.domain.times import optional_ms, to_ms, to_ms_up
-from waypost.store import contacts, conversations, idempotency
+from waypost.store import contacts, conversations, idempotency, withdrawn
 from waypost.store.idempotency import Answer, Claim
 from waypost.store.lines import IN_LINE, is_behind
 from waypost.store.quotas import Spending
 from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two
+from waypost.store.withdrawn import WIDEST_PURPOSE
 
 
 class Acceptance(Struct, frozen=True):
@@ -63,11 +64,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, 0, ?, ?, ?, ?, ?, 1, ?, 
 
 
 # Everything acceptance asks about a recipient who is known, in one look for many of them: the contact, its
-# conversation with the number, and whether something waits there. (CROSS JOIN keeps SQLite to this order of tables.)
-_KNOWN = """
+# conversation with the number, whether something waits there, and what it withdrew from. (CROSS JOIN keeps SQLite to this order of tables.)
+_KNOWN = f"""
 SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee,
        EXISTS (SELECT 1 FROM messages m WHERE m.number_id = s.column3 AND m.contact_id = a.contact_id
-               AND m.status IN ('accepted', 'held', 'retrying'))
+               AND m.status IN ('accepted', 'held', 'retrying')), {WIDEST_PURPOSE % "a.contact_id"}
 FROM (VALUES %s) AS s CROSS JOIN aliases a CROSS JOIN conversations c
 WHERE a.tenant_id = s.column1 AND a.blind_index = s.column2 AND a.valid_to IS NULL
   AND c.number_id = s.column3 AND c.contact_id = a.contact_id
@@ -81,6 +82,7 @@ class _Met(Struct):
     assignee: str | None
     may_wait: bool = True
     conversation_id: str | None = None
+    withdrawn_from: str | None = None
 
 
 class _Batch:
@@ -108,7 +110,7 @@ class _Batch:
         for some in in_powers_of_two(list(wanted)):
             sql = _KNOWN % ", ".join(["(?, ?, ?)"] * len(some))
             for row in self.tx.rows(sql, [value for triple in some for value in triple]):
-                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[6]), row[4])
+                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[6]), row[4], row[7])
 
     def stored(self, claim: Claim, now: datetime) -> Answer | None:
         """Give the answer this key already has; raises `InvalidRequest` when it was for another request."""
@@ -131,7 +133,9 @@ class _Batch:
                 tx, contacts.ContactSeen(item.tenant_id, (alias,), item.actor, now)
             )
         conversation = conversations.ensure(tx, item.tenant_id, item.number_id, contact_id, now, item.actor)
-        return _Met(contact_id, conversation.assignee)
+        return _Met(
+            contact_id, conversation.assignee, withdrawn_from=withdrawn.widest_purpose(tx, contact_id)
+        )
 
     def save(self) -> None:
         """Write what was gathered."""
@@ -185,7 +189,10 @@ def _take(batch: _Batch, item: Acceptance, request: Acceptances) -> Taken:
     at = to_ms(now)
     # The gate runs here so that the caller hears of a refusal, and again at the claim, where it counts. What it would
     # hold is taken, and held there.
-    facts = Facts(RANKS[item.rank], item.type, item.assignee, met.assignee, None, to_ms(item.expires_at), at)
+    facts = Facts(
+        RANKS[item.rank], item.type, item.assignee, met.assignee, None, to_ms(item.expires_at), at,
+        met.withdrawn_from,
+    )  # fmt: skip
     decision = request.decide(facts)
     if isinstance(decision, Refuse):
         return _refusal(decision, met.assignee)
@@ -227,6 +234,13 @@ def _refusal(decision: Refuse, conversation_assignee: str | None) -> Conflict:
             code=decision.reason,
             field="assignee",
             remedy="hand the conversation over first, or leave `assignee` out",
+        )
+    if decision.reason == "contact_withdrew":
+        return Conflict(
+            "this person said no to messages of this class",
+            code=decision.reason,
+            field="to",
+            remedy="leave the person out; GET /v1/withdrawals lists who withdrew from what",
         )
     return Conflict("the policies refuse this message", code=decision.reason)
 

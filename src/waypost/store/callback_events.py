@@ -18,7 +18,7 @@ from waypost.domain.provider_events import (
     TemplateChanged,
 )
 from waypost.domain.times import rfc3339, to_ms
-from waypost.store import conversations, number_news, numbers, templates
+from waypost.store import conversations, number_news, numbers, templates, withdrawals
 from waypost.store.callback_sources import NotApplied, Source, Sources
 from waypost.store.transaction import Line
 
@@ -145,6 +145,9 @@ def apply_preference(sources: Sources, source: Source, event: PreferenceChanged)
             number_id=source.number_id, contact_id=contact_id, content_id=content_id, facts=facts,
         )
     )  # fmt: skip
+    # `resume` lifts nothing: a withdrawal stands until somebody here has reason to believe in a new consent.
+    if (event.category, event.value) == ("marketing_messages", "stop"):
+        withdrawals.record(tx, source.tenant_id, contact_id, "marketing", "meta", "customer", sources.now)
 
 
 def apply_template(sources: Sources, callback_id: str, tenant_id: str, event: TemplateChanged) -> None:

@@ -18,6 +18,7 @@ from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
 from waypost.store.lines import IN_LINE, block_ms, is_behind, promote
 from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two, rows_in
+from waypost.store.withdrawn import IS_NOT_REPLAYED, WIDEST_PURPOSE
 
 
 class ClaimRequest(Struct, frozen=True):
@@ -54,14 +55,16 @@ class Claim(Struct, frozen=True):
 
 _OPEN = "('accepted', 'held', 'retrying')"
 # A due message with everything its claim has to know, so that a claim costs no further look-up: its content, its
-# pair's pace, whether somebody goes before it, whether its conversation has an attempt in flight or unknown.
+# pair's pace, whether somebody goes before it, whether its conversation has an attempt in flight or unknown, what its
+# contact withdrew from, and whether withdrawals may be missing.
 _DUE = f"""
 SELECT m.id, m.tenant_id, m.contact_id, m.content_id, m.type, m.rank, m.recipient_kind, m.recipient, m.assignee,
        m.status, m.attempts, m.not_before, m.expires_at, m.version, m.number_id, c.contact_id, c.body, p.arrival_us,
        EXISTS (SELECT 1 FROM messages a WHERE a.number_id = m.number_id AND a.contact_id = m.contact_id
                AND a.rank = m.rank AND a.status IN {_OPEN} AND (a.not_before, a.id) < (m.not_before, m.id)),
        EXISTS (SELECT 1 FROM messages b WHERE b.number_id = m.number_id AND b.contact_id = m.contact_id
-               AND b.status IN ('sending', 'unknown'))
+               AND b.status IN ('sending', 'unknown')),
+       {WIDEST_PURPOSE.replace("%s", "m.contact_id")}, {IS_NOT_REPLAYED}
 FROM messages m
 JOIN contents c ON c.id = m.content_id
 LEFT JOIN pace p ON p.key = 'p:' || m.number_id || ':' || m.contact_id
@@ -296,7 +299,7 @@ def _facts(tx: Transaction, number_id: str, row: Row, now: int) -> Facts:
             (number_id, row[2]),
         )
         assignee, window = conversation or (None, None)
-    return Facts(RANKS[row[5]], row[4], row[8], assignee, window, row[12], now)
+    return Facts(RANKS[row[5]], row[4], row[8], assignee, window, row[12], now, row[20], bool(row[21]))
 
 
 def _is_blocked(tx: Transaction, number_id: str, contact_id: str, rank: int, now: int) -> bool:

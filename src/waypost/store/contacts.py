@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from waypost.domain.times import to_ms
+from waypost.store import withdrawn
 from waypost.store.transaction import Line, Reading, Row, Transaction
 
 AliasKind = Literal["phone", "bsuid", "parent_bsuid", "username", "lid"]
@@ -107,6 +108,7 @@ def _create(tx: Transaction, seen: ContactSeen) -> str:
 
 def _add(tx: Transaction, seen: ContactSeen, contact_id: str, alias: AliasSeen) -> None:
     alias_id = tx.ids.new("alias", seen.now)
+    blind = blind_index(tx, seen.tenant_id, alias)
     tx.execute(
         "INSERT INTO aliases (id, tenant_id, contact_id, kind, portfolio_id, blind_index, value, valid_from)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -116,12 +118,13 @@ def _add(tx: Transaction, seen: ContactSeen, contact_id: str, alias: AliasSeen) 
             contact_id,
             alias.kind,
             alias.portfolio_id,
-            blind_index(tx, seen.tenant_id, alias),
+            blind,
             tx.codec.encode(seen.tenant_id, contact_id, alias.value.encode()),
             to_ms(seen.now),
         ),
     )
     _note(tx, seen, contact_id, {"alias_added": alias_id, "alias_kind": alias.kind})
+    withdrawn.meet(tx, seen.tenant_id, contact_id, blind, seen.now)
 
 
 def _end(tx: Transaction, tenant_id: str, alias: AliasSeen, now: datetime) -> None:
@@ -152,6 +155,7 @@ def _merge(tx: Transaction, seen: ContactSeen, loser: str, survivor: str) -> Non
         (loser, tenant),
     ):
         _merge_conversation(tx, seen, row, survivor)
+    withdrawn.follow(tx, tenant, loser, survivor)
     tx.execute("UPDATE contacts SET merged_into = ? WHERE id = ?", (survivor, loser))
     _note(tx, seen, loser, {"merged_into": survivor})
     _note(tx, seen, survivor, {"merged_from": loser})
