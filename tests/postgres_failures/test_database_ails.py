@@ -73,6 +73,7 @@ async def test_a_deadlock_with_another_session_is_survived(patient: Patient) -> 
     try:
         # The product, which came first, is to be the one that finds out and is cut.
         await foreign.execute("SET deadlock_timeout = '20s'")
+        await foreign.commit()
         for _ in range(3):
             await foreign.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
             await asyncio.sleep(0.05)

@@ -11,6 +11,8 @@ import structlog
 def hushed() -> Iterator[None]:
     """Everything goes wrong here, and nobody wants to read it."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False
+    )
     yield
     structlog.configure(**before)
