@@ -1,27 +1,32 @@
 """Where the store runs in a serving process: one writer thread that drains the queue into group commits, and a few
 reading threads with a connection each.
 
-No linger: the writer commits what is queued, and the next batch forms during the fsync. The queue is bounded; beyond
-it callers are told to come again.
+No linger: the writer commits what is queued, and the next batch forms during the fsync. The queue is bounded, for all
+and for each tenant; beyond it callers are told to come again. Tenants take turns, at the writer and at the reading
+threads; the gateway's own work has its place in every batch and threads of its own.
 """
 
 import asyncio
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
 
-from waypost.domain.errors import Unavailable
+from waypost.app.turns import OWN, ReadTurns, WriteTurns
+from waypost.domain.errors import Busy, Unavailable
+from waypost.store.accept import Acceptances
 from waypost.store.engine import Committed, Engine, Write
 from waypost.store.transaction import Reading
+from waypost.web.memory import ASKING
 
 log = structlog.get_logger("waypost.app")
 R = TypeVar("R")
-_Queued = tuple[Write, "asyncio.Future[Sequence[Committed]]"]
+_Queued = tuple[Write, "asyncio.Future[Sequence[Committed]]", str]
 
 
 class ThreadedExecution:
@@ -32,12 +37,17 @@ class ThreadedExecution:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._queued = 0
+        self._queued_of: Counter[str] = Counter()
         self._untold: list[Committed] = []
         self.told: Callable[[int, float], None] = lambda rows, seconds: (
             None
         )  # of each commit: its size and time
         self._local = threading.local()
+        self._turns = WriteTurns[_Queued](batch_max)
+        self._read_turns = ReadTurns(readers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="waypost-read")
+        # Looking up a key, telling subscribers: never behind a caller's slow query.
+        self._own_readers = ThreadPoolExecutor(max(1, readers // 2), thread_name_prefix="waypost-read-own")
         self._writer = threading.Thread(target=self._write_all, name="waypost-write", daemon=True)
         self._writer.start()
 
@@ -55,15 +65,32 @@ class ThreadedExecution:
                 remedy="send again after Retry-After; nothing of this request was stored",
                 retry_after_seconds=1,
             )
+        tenant_id = ASKING.get()
+        # Half: whatever one tenant does, there is room for the others and for the gateway's own work.
+        if tenant_id != OWN and self._queued_of[tenant_id] >= max(1, self._queue_max // 2):
+            raise Busy(
+                "this tenant has as much waiting to be written as one may",
+                code="writes_waiting",
+                remedy="send again after Retry-After; nothing of this request was stored",
+                retry_after_seconds=1,
+            )
         future: asyncio.Future[Sequence[Committed]] = self._loop.create_future()
         self._queued += 1
-        self._queue.put((write, future))
+        self._queued_of[tenant_id] += 1
+        self._queue.put((write, future, tenant_id))
         # A caller that goes away does not take its write back: it is committed, or fails, all the same.
         return await future
 
     async def read(self, query: Callable[[Reading], R]) -> R:
-        """Run `query` on a reading thread."""
-        return await self._loop.run_in_executor(self._readers, self._read, query)
+        """Run `query` on a reading thread; raises `Busy` when the asking tenant has too many waiting."""
+        tenant_id = ASKING.get()
+        if tenant_id == OWN:
+            return await self._loop.run_in_executor(self._own_readers, self._read, query)
+        await self._read_turns.begin(tenant_id)
+        running = self._loop.run_in_executor(self._readers, self._read, query)
+        running.add_done_callback(lambda _: self._read_turns.end(tenant_id))
+        # A caller that goes away does not end its query: the thread is taken until then.
+        return await asyncio.shield(running)
 
     def _read(self, query: Callable[[Reading], R]) -> R:
         reading: Reading | None = getattr(self._local, "reading", None)
@@ -73,23 +100,27 @@ class ThreadedExecution:
 
     def _write_all(self) -> None:
         stopping = False
-        while not stopping:
-            item = self._queue.get()
-            batch: list[_Queued] = []
-            while item is not None:
-                batch.append(item)
-                if len(batch) >= self._batch_max:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            stopping = item is None
+        while not stopping or self._turns:
+            stopping = self._line_up() or stopping
+            batch = self._turns.next_batch()
             if batch:
                 began = time.perf_counter()
-                commits = self._commit([write for write, _ in batch])
+                commits = self._commit([write for write, _, _ in batch])
                 seconds = time.perf_counter() - began
                 self._loop.call_soon_threadsafe(self._answer, batch, commits, seconds)
+
+    def _line_up(self) -> bool:
+        """Put what was queued in line, waiting when there is nothing to do; says whether the end was asked for."""
+        try:
+            while True:
+                item = self._queue.get(block=not self._turns)
+                if item is None:
+                    return True
+                write, _, tenant_id = item
+                rows = len(write.item.items) if isinstance(write.item, Acceptances) else 1
+                self._turns.add(tenant_id, rows, item)
+        except queue.Empty:
+            return False
 
     def _commit(self, writes: Sequence[Write]) -> Sequence[Committed]:
         try:
@@ -107,7 +138,9 @@ class ThreadedExecution:
         self._queued -= len(batch)
         self.told(len(batch), seconds)
         self._untold += commits
-        for _, future in batch:
+        self._queued_of.subtract(tenant_id for _, _, tenant_id in batch)
+        self._queued_of += Counter()  # drops who has nothing waiting
+        for _, future, _ in batch:
             # Callers that went away leave the word of their commit to the next one who listens.
             if not future.done():
                 future.set_result(self._untold)
@@ -119,3 +152,4 @@ class ThreadedExecution:
         await self._loop.run_in_executor(None, self._writer.join)
         await asyncio.sleep(0)
         self._readers.shutdown(wait=True)
+        self._own_readers.shutdown(wait=True)

@@ -16,6 +16,7 @@ from waypost.domain import strict_json
 from waypost.domain.errors import InvalidRequest, Malformed, NotFound, WaypostError
 from waypost.store import idempotency
 from waypost.web import auth, limits
+from waypost.web.memory import ASKING
 from waypost.web.parts import Parts
 from waypost.web.routing import Answer, Ask, Caller, Kept, Route, encode, keep, replay
 
@@ -49,6 +50,9 @@ class Endpoint:
                 raise NotFound("There is nothing of that id.", remedy="Copy the id again.")
         caller = await auth.caller_of(parts, scope, route, now, self._local)
         scope["waypost.caller"] = caller
+        if not self._local:
+            # The server gives each request a context of its own; it is set anew all the same, for one that would not.
+            ASKING.set(caller.tenant_id)
         raw, receive = await self._read(scope, receive)
         query = self._query(scope["query_string"])
         body = self._body(raw)

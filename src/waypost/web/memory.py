@@ -1,8 +1,10 @@
-"""What one process remembers between requests: keys seen lately, Idempotency-Keys under way, keys used lately.
+"""What one process remembers between requests: keys seen lately, Idempotency-Keys under way, keys used lately; and of
+one request, whose it is.
 
 All of it may be lost at any moment without harm: the store decides.
 """
 
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 
 from waypost.domain.errors import Conflict
@@ -13,6 +15,10 @@ from waypost.store.keys import Key
 _KEY_TTL = timedelta(seconds=1)
 _KEYS_MAX = 10_000
 _TOUCH_INTERVAL = timedelta(minutes=1)
+
+# The tenant whose request this task serves; empty for the gateway's own work and the operator's. Threads and lines are
+# shared out by it, far below the routes, where no tenant is passed along.
+ASKING: ContextVar[str] = ContextVar("asking", default="")
 
 
 class KeyCache:

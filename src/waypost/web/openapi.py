@@ -37,8 +37,8 @@ def statuses_of(route: Route) -> dict[int, list[type[WaypostError]]]:
     """Give every problem the route may answer, by status: its own, and those of the framework around it."""
     found: list[type[WaypostError]] = list(route.problems)
     if route.scope is not None:
-        # Looking up the key reads the store.
-        found += [Unauthenticated, Forbidden, InvalidRequest, Unavailable]
+        # Looking up the key reads the store; a tenant may have too many reads waiting.
+        found += [Unauthenticated, Forbidden, InvalidRequest, Unavailable, Busy]
     if route.query is not None:
         found.append(InvalidRequest)
     if _PARAMETER.search(route.path):
