@@ -8,7 +8,6 @@ and of the database, because on a machine with few cores those are what scales.
 """
 
 import argparse
-import importlib.util
 import json
 import statistics
 import sys
@@ -23,8 +22,9 @@ from typing import Any
 import psycopg
 
 import machine
+import noisy_neighbour
 import seeding
-from children import HERE, Child
+from children import Child
 from clusters import (
     Cluster,
     Takeovers,
@@ -226,7 +226,8 @@ def main() -> None:
         f"takeover, kill -9 to the first claim of each lane by a successor: p50 {found['takeover_p50_s']} s,"
         f" p99 {found['takeover_p99_s']} s of {len(times)} lanes; lease {lease} s, goal p99 ≤ {lease + 2} s"
     )
-    if not asked.no_neighbour and (ratio := neighbour(asked.quick)) is not None:
+    if not asked.no_neighbour:
+        ratio = noisy_neighbour.measure(quick=asked.quick)
         found["noisy_neighbour_p99_ratio"] = round(ratio, 3)
         _say(f"noisy neighbour: p99 of the others ×{ratio:.2f}, goal ≤ 1.5")
     _say("\nnot measured:")
@@ -283,19 +284,6 @@ def takeovers(scale: Scale, kills: int) -> list[float]:
         for remark in remarks:
             _say(f"  NOTE {remark}")
     return times
-
-
-def neighbour(quick: bool) -> float | None:
-    """Ask bench/noisy_neighbour.py for its figure; None where that benchmark is not there."""
-    if not (HERE / "noisy_neighbour.py").exists():
-        _say("noisy neighbour: bench/noisy_neighbour.py is not here, so there is no figure")
-        return None
-    spec = importlib.util.spec_from_file_location("noisy_neighbour", HERE / "noisy_neighbour.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return float(module.measure(quick=quick))
 
 
 def report(figures: dict[str, list[float]], flagged: list[int], count: int) -> None:
