@@ -52,7 +52,7 @@ OWNERS = {
     "python_multipart": ("web", "emulator"),
     "phonenumbers": ("domain",),
     "prometheus_client": ("web", "operations", "app"),
-    "structlog": ("outbox", "inbox", "webhooks", "numbers", "queues", "web", "app", "cli"),
+    "structlog": ("outbox", "inbox", "webhooks", "numbers", "queues", "operations", "web", "app", "cli"),
 }
 # Tools of the tests; the gateway itself must run without them.
 TEST_ONLY = {
