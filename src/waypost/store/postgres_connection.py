@@ -22,9 +22,9 @@ _VERSION_MIN = 150000
 _CONNECT_SECONDS = 3
 _PREPARED_MAX = 400
 # How long a writer waits for its turn, a statement may run, and a process may sleep within a transaction: the last one
-# bounds how long a paused process keeps the others from writing. Every statement of this room has its index: a plan made
-# while a table was young, and kept by its prepared statement, would read all of it for hours (measured: six times the
-# cost of an update by id).
+# bounds how long a paused process keeps the others from writing. Every statement of this room has its index: a plan
+# made while a table was young, and kept by its prepared statement, would read all of it for hours (measured: six times
+# the cost of an update by id).
 _SESSION = (
     "SET lock_timeout = 5000; SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 1000;"
     " SET client_connection_check_interval = 1000; SET enable_seqscan = off"
