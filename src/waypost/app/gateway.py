@@ -17,6 +17,7 @@ from waypost.app.loops import Loop
 from waypost.app.opening import open_engine
 from waypost.app.ports import PooledRandomness, SystemClock, SystemRandomness
 from waypost.app.probe import StoreProbe
+from waypost.app.second_place import open_second_place
 from waypost.app.shared_clock import SharedClock
 from waypost.config import Config, Outbox
 from waypost.domain.ids import IdSource
@@ -30,6 +31,7 @@ from waypost.numbers.media import MediaFetcher, Uploads
 from waypost.numbers.media_files import MediaFiles
 from waypost.numbers.registry import Numbers
 from waypost.numbers.templates import NumberPreflight, TemplateBook, Templates, TemplateSync
+from waypost.operations.withdrawing import Withdrawals
 from waypost.outbox.accept import Acceptor
 from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
@@ -84,13 +86,14 @@ class Gateway:
         preflight = NumberPreflight(store, book, clock)
         sync = TemplateSync(store, management, access, clock)
         acceptor = Acceptor(store, preflight, ids, clock, self.disk.check, self.sender.expect)
+        self._withdrawals = Withdrawals(store, clock, open_second_place(config), asyncio.to_thread, _replayed)
         self.parts = Parts(
             store=store,
             clock=clock,
             ids=ids,
             randomness=randomness,
             config=config,
-            readiness=(self._why_not_ready,),
+            readiness=(self._why_not_ready, self._withdrawals.why_not_ready),
             stop=self._stop_soon,
             transport=transport,
             access_of=access.access_of,
@@ -104,6 +107,7 @@ class Gateway:
             uploads=Uploads(store, media, access, files, ids, clock),
             media_files=files,
             egress=self._egress,
+            withdrawals=self._withdrawals,
         )
         execution.told = self.parts.metrics.batch
         self._brokers = brokers(config, store, acceptor, clock, self.parts.metrics.queued)
@@ -141,6 +145,7 @@ class Gateway:
             Loop("media", fetch, role=role("fetcher")),
             Loop("health", refresh, role=role("health")),
             Loop("templates", synchronise, role=role("templates")),
+            Loop("withdrawals", self._withdrawals.step, role=role("withdrawals")),
         )
 
     def _broker_loops(self) -> Loops:
@@ -234,6 +239,7 @@ class Gateway:
         await self._brokers.close()
         await self._wire.close()
         await self._egress.close()
+        self._withdrawals.close()
         await self._execution.close()
         self._engine.close()
 
@@ -248,11 +254,18 @@ def _holding(store: Store, clock: Clock, config: Config, owner: str) -> Holding:
         call_seconds=config.outbox.provider_timeout_seconds,
         capacity=config.claims_in_flight_max,
         roles=(
-            *("fetcher", "health", "reader", "sweeper", "teller", "templates"),
+            *("fetcher", "health", "reader", "sweeper", "teller", "templates", "withdrawals"),
             *(f"forward {row.broker}:{row.queue}" for row in config.queues.forward_rows),
         ),
         release=release(),
     )
+
+
+def _replayed(applied: int | None) -> None:
+    if applied is None:
+        log.warning("restored_without_second_place", remedy="withdrawals after the backup are not known")
+    else:
+        log.info("second_place_replayed", applied=applied)
 
 
 def _rules(settings: Outbox) -> RetryRules:

@@ -85,6 +85,12 @@ RULES: tuple[Rule, ...] = (
         "forward to another queue",
     ),
     Rule(
+        ("store.second_place", "store.url"),
+        lambda c: c.store.second_place is None or c.store.second_place != c.store.url,
+        "the database itself",
+        "name another place: what is lost with the database must not be lost there, too",
+    ),
+    Rule(
         ("store.queue_rows_max", "store.batch_rows_max"),
         lambda c: c.store.queue_rows_max >= c.store.batch_rows_max,
         "below store.batch_rows_max",

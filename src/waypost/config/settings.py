@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from waypost.config.queue_rows import QueueRow, are_queue_rows, queue_rows
+from waypost.config.urls import are_nats_urls, is_amqp_url, is_postgres_url, is_second_place
 
 T = typing.TypeVar("T")
 Check = Callable[[typing.Any], str | None]
@@ -42,15 +43,6 @@ def _is_url(value: str) -> str | None:
     return None
 
 
-def _is_postgres_url(value: str) -> str | None:
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/")
-    except ValueError:
-        sound = None
-    return None if sound else "give postgresql://user:password@host:port/database"
-
-
 def _are_networks(value: tuple[str, ...]) -> str | None:
     for each in value:
         try:
@@ -76,20 +68,6 @@ def _are_delays(value: tuple[float, ...]) -> str | None:
 
 def _is_graph_version(value: str) -> str | None:
     return None if re.fullmatch(r"v\d{1,3}\.\d", value) else "give a version such as v26.0"
-
-
-def _are_nats_urls(value: str) -> str | None:
-    sound = all(re.match(r"(nats|tls)://[^\s/]+$", each) for each in value.split(","))
-    return None if sound else "give nats://user:password@host:4222, several servers separated by commas"
-
-
-def _is_amqp_url(value: str) -> str | None:
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("amqp", "amqps") and parts.hostname
-    except ValueError:
-        sound = None
-    return None if sound else "give amqp://user:password@host:5672/vhost"
 
 
 def _is_path(value: str) -> str | None:
@@ -180,7 +158,13 @@ class Store:
     url: str | None = _set(
         None,
         "PostgreSQL 15 or newer, shared by any number of processes: `postgresql://user:password@host:port/database`.",
-        check=_is_postgres_url,
+        check=is_postgres_url,
+        secret=True,
+    )
+    second_place: str | None = _set(
+        None,
+        "Where withdrawals are kept a second time, outside of the database: `file:///folder` or `postgresql://…`.",
+        check=is_second_place,
         secret=True,
     )
     batch_rows_max: int = _set(512, "Most operations committed in one transaction.", least=1, most=100_000)
@@ -304,12 +288,12 @@ class Queues:
     nats_url: str | None = _set(
         None,
         "NATS servers with JetStream: `nats://user:password@host:4222`.",
-        check=_are_nats_urls,
+        check=are_nats_urls,
         secret=True,
     )
     nats_credentials_file: str | None = _set(None, "A NATS credentials file (JWT and seed).", check=_is_path)
     rabbitmq_url: str | None = _set(
-        None, "A RabbitMQ server: `amqp://user:password@host:5672/vhost`.", check=_is_amqp_url, secret=True
+        None, "A RabbitMQ server: `amqp://user:password@host:5672/vhost`.", check=is_amqp_url, secret=True
     )
     sources: tuple[str, ...] = _set(
         (),

@@ -64,7 +64,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, 0, ?, ?, ?, ?, ?, 1, ?, 
 
 
 # Everything acceptance asks about a recipient who is known, in one look for many of them: the contact, its
-# conversation with the number, whether something waits there, and what it withdrew from. (CROSS JOIN keeps SQLite to this order of tables.)
+# conversation with the number, whether something waits there, and what it withdrew from. (CROSS JOIN keeps SQLite to
+# this order of tables.)
 _KNOWN = f"""
 SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee,
        EXISTS (SELECT 1 FROM messages m WHERE m.number_id = s.column3 AND m.contact_id = a.contact_id

@@ -32,7 +32,7 @@ class Withdrawing(Struct, frozen=True):
 
 
 class Withdrawal(Struct, frozen=True):
-    """A withdrawal as stored; times in milliseconds. Without a contact: replayed, and nobody of its aliases is known."""
+    """A withdrawal as stored; times in milliseconds. Without a contact: replayed, and nobody of its aliases known."""
 
     id: str
     tenant_id: str
@@ -53,7 +53,7 @@ class Replay(Struct, frozen=True):
 
 @single
 def withdraw(tx: Transaction, item: Withdrawing) -> Withdrawal:
-    """Record that a person wants no more; raises `NotFound` for a contact, or a BSUID's portfolio, that is not there."""
+    """Record that a person wants no more; raises `NotFound` for a contact or a BSUID's portfolio that is not there."""
     contact_id = _contact(tx, item)
     return record(tx, item.tenant_id, contact_id, item.purpose, "api", item.actor, item.now, item.reason)
 

@@ -15,6 +15,7 @@ from waypost.numbers.media import Uploads
 from waypost.numbers.media_files import MediaFiles
 from waypost.numbers.registry import Numbers
 from waypost.numbers.templates import TemplateBook, Templates, TemplateSync
+from waypost.operations.withdrawing import Withdrawals
 from waypost.store.database import Store
 from waypost.transports.egress import Egress
 from waypost.web.memory import KeyCache, UnderWay
@@ -50,6 +51,7 @@ class Parts:
     uploads: Uploads | None = None
     media_files: MediaFiles | None = None
     egress: Egress | None = None
+    withdrawals: Withdrawals | None = None
     bell: Bell = field(default_factory=Bell)
     metrics: Metrics = field(default_factory=Metrics)
     key_cache: KeyCache = field(default_factory=KeyCache)

@@ -19,6 +19,7 @@ from waypost.web.api import (
     stuck,
     subscribers,
     templates,
+    withdrawals,
 )
 from waypost.web.openapi import document_routes
 from waypost.web.routing import Route
@@ -31,6 +32,7 @@ _NOUNS: tuple[tuple[Route, ...], ...] = (
     inbound.ROUTES,
     conversations.ROUTES,
     contacts.ROUTES,
+    withdrawals.ROUTES,
     media.ROUTES,
     templates.ROUTES,
     numbers.ROUTES,
