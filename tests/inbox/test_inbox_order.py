@@ -192,6 +192,16 @@ async def test_a_change_that_makes_two_people_one_is_told_of_the_older_contact(t
     assert event.contact_id == older
 
 
+async def test_metas_opt_out_is_a_withdrawal_that_waits_for_the_second_place(tmp_path: Path) -> None:
+    bench = await new_bench(tmp_path)
+    await bench.receive(bench.sample("preference"))
+    await bench.receive(bench.sample("preference"))
+    contact_id = await _contact(bench, "phone", "+16505551234")
+    told = await bench.rows("SELECT contact_id, purpose, source FROM withdrawals")
+    assert told == [(contact_id, "marketing", "meta")]
+    assert await bench.rows("SELECT count(*) FROM uncopied_withdrawals") == [(1,)]
+
+
 async def test_a_preference_is_a_state_of_the_contact_with_its_own_version(tmp_path: Path) -> None:
     bench = await new_bench(tmp_path)
     await bench.receive(bench.messages(said("wamid.1")), bench.sample("preference"))

@@ -24,13 +24,16 @@ from waypost.domain.addresses import parse_address
 from waypost.domain.classes import CLASSES
 from waypost.domain.errors import Conflict, Unavailable
 from waypost.domain.outcomes import Sent
+from waypost.domain.times import to_ms
 from waypost.operations.backup import take
-from waypost.operations.restore import restore
+from waypost.operations.missing import known_missing
+from waypost.operations.restore import Restored, restore
 from waypost.operations.withdrawing import Withdrawals
 from waypost.store import contacts, withdrawals
 from waypost.store.contacts import AliasSeen
 from waypost.store.database import Store
 from waypost.store.engine import single
+from waypost.store.journal import position_now
 from waypost.store.second_place import SecondFolder, unreachable
 from waypost.store.withdrawals import Withdrawing
 
@@ -231,6 +234,25 @@ async def test_after_a_restore_marketing_waits_until_the_second_place_is_replaye
     ended = {to: await status_of(store, number, message_id) for to, message_id in to_all.items()}
     assert ended == {PERSON: "refused", OTHER: "refused", third: "sent"}
     assert len(await store.read(withdrawals.page, "ten_1", None, 10)) == 2
+
+
+async def test_a_restore_says_what_the_second_place_knows_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    store, clock, place = new_store(tmp_path / "a"), FakeClock(), new_place(tmp_path)
+    number = await seed_number(store)
+    said = Withdrawals(store, clock, place)
+    await said.take(saying_no())
+    taken = take(store.engine, tmp_path / "b.waypost", KEY, SALT, clock.now())
+    clock.advance(600)
+    await accept_text(store, number, clock, OTHER)
+    await said.take(saying_no(OTHER, now=clock.now()))
+    await said.step()
+    lines = await store.read(position_now) - taken.position
+    found = Restored("t1", "t2", taken.position, taken.taken_at, taken.rows, 0)
+    known = known_missing(found, place)
+    assert (known.journal_lines, known.withdrawals, known.last_seen_at) == (lines, 1, to_ms(clock.now()))
+    other = known_missing(Restored("t0", "t2", 0, taken.taken_at, 0, 0), place)
+    assert (other.last_seen_at, other.journal_lines) == (None, 0)
 
 
 async def test_a_stranger_whose_no_was_replayed_is_recognised_when_met(tmp_path: Path) -> None:

@@ -203,6 +203,8 @@ class Gateway:
         # An address holds a password, which the settings file refuses.
         if (url := settings["store"].pop("url", None)) is not None:
             environment["WAYPOST_STORE_URL"] = url
+        if (place := settings["store"].pop("second_place", None)) is not None:
+            environment["WAYPOST_STORE_SECOND_PLACE"] = place
         if self.package is not None:
             environment["PYTHONPATH"] = str(self.package)
         config.write_text(as_toml(settings))

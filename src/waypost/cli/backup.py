@@ -15,11 +15,13 @@ from rich.progress import Progress
 from waypost.app.master_key import master_key
 from waypost.app.opening import open_engine
 from waypost.app.ports import SystemClock, SystemRandomness
+from waypost.app.second_place import open_second_place
 from waypost.cli.command import Desk, command
 from waypost.config import Config
 from waypost.domain.errors import Unavailable
 from waypost.domain.times import rfc3339
 from waypost.operations.backup import Backup, take
+from waypost.operations.missing import KnownMissing, known_missing
 from waypost.operations.restore import Restored, restore
 from waypost.store.beside import Beside
 from waypost.store.codec import Codec
@@ -99,8 +101,10 @@ async def restore_from(desk: Desk, source: _From) -> None:
     """
     config = desk.place.config()
     found = _restored(desk, config, source, existing_key(config))
+    missing = _missing(desk, config, found)
     if desk.screen.as_json:
-        desk.screen.document(msgspec.to_builtins(found))
+        told = None if missing is None else msgspec.to_builtins(missing)
+        desk.screen.document({**msgspec.to_builtins(found), "known_missing": told})
     desk.screen.facts(
         {
             "recovery point": rfc3339(found.taken_at),
@@ -114,6 +118,37 @@ async def restore_from(desk: Desk, source: _From) -> None:
         f"Missing: everything after {rfc3339(found.taken_at)}. Consumers with an older cursor get 409"
         " timeline_changed with the point to resume from. Restored messages that are unknown are not sent again by"
         " themselves: settle them, or wait for a receipt."
+    )
+    _tell_missing(desk, missing)
+
+
+def _missing(desk: Desk, config: Config, found: Restored) -> KnownMissing | None:
+    """Ask the second place; one that cannot be asked is told of, for the restore itself has gone well."""
+    try:
+        place = open_second_place(config)
+        if place is None:
+            return None
+        try:
+            return known_missing(found, place)
+        finally:
+            place.close()
+    except Unavailable as fault:
+        desk.screen.problem(fault.message, code=fault.code, remedy=fault.remedy)
+        return None
+
+
+def _tell_missing(desk: Desk, missing: KnownMissing | None) -> None:
+    if missing is None:
+        desk.screen.line("Nothing is known of what came after: no second place (store.second_place) could be asked.")
+        return
+    if missing.last_seen_at is not None:
+        desk.screen.line(
+            f"The second place last heard of position {missing.last_seen_position} at"
+            f" {rfc3339(missing.last_seen_at)}: at least {missing.journal_lines} journal lines are missing."
+        )
+    desk.screen.line(
+        f"Withdrawals kept there since the recovery point: {missing.withdrawals}. The gateway applies them at its"
+        " start, and holds marketing until then."
     )
 
 
