@@ -59,9 +59,7 @@ class Gateway:
 
     def __init__(self, config: Config, engine: Engine, execution: ThreadedExecution, owner: str) -> None:
         self.config, self._engine, self._execution = config, engine, execution
-        clock: Clock = (
-            SystemClock() if not engine.shared else SharedClock(engine.time_ms, SystemClock().monotonic)
-        )
+        clock = _clock(engine)
         randomness = SystemRandomness()
         ids = IdSource(PooledRandomness())
         self.store = store = Store(engine, execution)
@@ -80,8 +78,7 @@ class Gateway:
             rules=_rules(config.outbox),
         )  # fmt: skip
         self.teller = Teller(store, clock, randomness, self._egress.post, config.webhooks)
-        rules = _rules(config.outbox)
-        reader = Reader(store, clock, config.inbox, rules)
+        reader = Reader(store, clock, config.inbox, _rules(config.outbox))
         book = TemplateBook(store, clock)
         preflight = NumberPreflight(store, book, clock)
         sync = TemplateSync(store, management, access, clock)
@@ -117,10 +114,7 @@ class Gateway:
         )  # fmt: skip
         health = HealthRefresher(store, management, access, clock, config.cloud_api.health_refresh_seconds)
         workers = (Sweeper(store, clock, config.outbox.sweep_interval_seconds), reader, fetcher, health, sync)
-        self._loops = self._new_loops(*(each.step for each in workers))
-        self._loops += self._broker_loops()
-        if isinstance(clock, SharedClock):
-            self._loops += (Loop("clock", clock.step),)
+        self._loops = self._new_loops(*(each.step for each in workers)) + _loops_of(clock)
         self._ears = Ears(store)
         self._by_work = {"callbacks": self._loop("reader"), "media": self._loop("media")}
         self._tasks: list[asyncio.Task[None]] = []
@@ -146,6 +140,7 @@ class Gateway:
             Loop("health", refresh, role=role("health")),
             Loop("templates", synchronise, role=role("templates")),
             Loop("withdrawals", self._withdrawals.step, role=role("withdrawals")),
+            *self._broker_loops(),
         )
 
     def _broker_loops(self) -> Loops:
@@ -259,6 +254,14 @@ def _holding(store: Store, clock: Clock, config: Config, owner: str) -> Holding:
         ),
         release=release(),
     )
+
+
+def _clock(engine: Engine) -> SystemClock | SharedClock:
+    return SystemClock() if not engine.shared else SharedClock(engine.time_ms, SystemClock().monotonic)
+
+
+def _loops_of(clock: SystemClock | SharedClock) -> Loops:
+    return (Loop("clock", clock.step),) if isinstance(clock, SharedClock) else ()
 
 
 def _replayed(applied: int | None) -> None:
