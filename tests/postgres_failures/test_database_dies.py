@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.postgres_failures.patient import Patient
+from tests.processes.harness import until
 
 
 async def test_a_killed_database_is_told_by_readyz_and_loses_nothing(patient: Patient) -> None:
@@ -17,6 +18,23 @@ async def test_a_killed_database_is_told_by_readyz_and_loses_nothing(patient: Pa
         assert (await patient.probe.call("GET", "/v1/messages")).status == 503
         await asyncio.to_thread(patient.database.start)
         await patient.works()
+    await patient.lost_nothing()
+
+
+async def test_a_process_started_while_the_database_is_away_waits_for_it(patient: Patient) -> None:
+    await patient.works()
+    gateway = patient.house.gateway
+    await asyncio.to_thread(patient.database.kill)
+    await gateway.kill()
+    starting = asyncio.create_task(gateway.start())
+
+    async def waits() -> bool:
+        return "waiting_for_database" in gateway.log
+
+    await until(waits, 15, "the gateway says that it waits", 0.1)
+    await asyncio.to_thread(patient.database.start)
+    await starting
+    await patient.works()
     await patient.lost_nothing()
 
 

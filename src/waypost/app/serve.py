@@ -12,15 +12,17 @@ from waypost.app.logs import set_up
 from waypost.app.server import Face
 from waypost.app.sockets import listen_local, listen_tcp, local_path
 from waypost.config import Config
+from waypost.domain.errors import Unavailable
 
 log = structlog.get_logger("waypost.app")
+_DATABASE_PAUSE_SECONDS = 0.5
 
 
 async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM, SIGINT or `waypost drain`, then drain. What was accepted is on disk, whatever ends it."""
     set_up(config.log)
     stop = stop_signal()
-    async with running(config) as gateway:
+    async with running(config, stop) as gateway:
         key = gateway.first_key
         if key is not None:
             announce("First start. This key has every scope and is shown only now:")
@@ -48,11 +50,11 @@ def stop_signal() -> asyncio.Event:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Gateway]:
-    """Give a gateway that serves on both doors; on the way out it drains."""
+async def running(config: Config, stop: asyncio.Event | None = None) -> AsyncIterator[Gateway]:
+    """Give a gateway that serves on both doors; on the way out it drains. `stop` ends the wait for its database."""
     door = listen_tcp(config.http)
     try:
-        gateway = await build(config)
+        gateway = await _started(config, stop or asyncio.Event())
     except BaseException:
         door.close()
         raise
@@ -63,7 +65,6 @@ async def running(config: Config) -> AsyncIterator[Gateway]:
         Face(gateway.application, door, config.http.drain_seconds, config.http.trusted_proxies),
         Face(gateway.local_application, listen_local(path), config.http.drain_seconds, ()),
     )
-    await gateway.start()
     for face in faces:
         await face.start()
     log.info("serving", host=config.http.host, port=config.http.port)
@@ -76,3 +77,25 @@ async def running(config: Config) -> AsyncIterator[Gateway]:
         await asyncio.gather(*(face.stop() for face in faces))
         await gateway.stop()
         log.info("stopped")
+
+
+async def _started(config: Config, stop: asyncio.Event) -> Gateway:
+    """Build and start once the database answers: one that is being restarted, or failed over, is no reason to end."""
+    is_told = False
+    while True:
+        try:
+            gateway = await build(config)
+            try:
+                await gateway.start()
+            except BaseException:
+                await gateway.close()
+                raise
+            return gateway
+        except Unavailable as fault:
+            if fault.code not in ("database_unreachable", "database_read_only") or stop.is_set():
+                raise
+            if not is_told:
+                log.warning("waiting_for_database", code=fault.code)
+            is_told = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _DATABASE_PAUSE_SECONDS)
