@@ -16,7 +16,7 @@ from waypost.store.archive import Sum, commit, refuse_difference, summed
 from waypost.store.copying import Begin
 from waypost.store.engine import Engine
 from waypost.store.journal import position_now
-from waypost.store.tables import Readable, Table, count, last_key, pages, tables_of
+from waypost.store.tables import PAGE_ROWS, Readable, Table, count, last_key, pages, tables_of
 from waypost.store.transaction import Reading
 
 Step = Literal["reading", "copying", "verifying"]
@@ -34,23 +34,25 @@ class Copied(Struct, frozen=True):
     sums: dict[str, Sum]
 
 
-def copy(source: Readable, target: Engine, told: Told) -> Copied:
-    """Bring all rows of `source`, which nobody may write meanwhile, into `target`.
+def copy(source: Readable, target: Engine, told: Told, page_rows: int = PAGE_ROWS) -> Copied:
+    """Bring all rows of `source`, which nobody may write meanwhile, into `target`, a page in each transaction.
 
     Raises `Conflict` when the target is used or of another schema, `Unavailable` when it is not exact in the end.
     """
     # Between two pages it waits for the target.
-    return source.reading().snapshot(lambda reading: _copied(source, reading, target, told), slow=True)
+    return source.reading().snapshot(
+        lambda reading: _copied(source, reading, target, told, page_rows), slow=True
+    )
 
 
-def _copied(source: Readable, reading: Reading, target: Engine, told: Told) -> Copied:
+def _copied(source: Readable, reading: Reading, target: Engine, told: Told, page_rows: int) -> Copied:
     tables = tuple(tables_of(source, reading))
     _refuse_other_tables(tables, target.reading().snapshot(lambda there: tables_of(target, there)))
     in_all = sum(count(reading, table) for table in tables)
     sums = summed(reading, tables, _Counting(told, "reading", in_all))
     beginning = Begin(reading.timeline, position_now(reading), sums, tables, target.time_ms())
     resumed = commit(target, copying.begin, beginning)
-    _fill(reading, target, tables, _Counting(told, "copying", in_all))
+    _fill(reading, target, tables, page_rows, _Counting(told, "copying", in_all))
     verifying = _Counting(told, "verifying", in_all)
     found = target.reading().snapshot(lambda there: summed(there, tables, verifying))
     refuse_difference(sums, found, "something else wrote there: empty the target and begin again")
@@ -58,12 +60,14 @@ def _copied(source: Readable, reading: Reading, target: Engine, told: Told) -> C
     return Copied(reading.timeline, beginning.position, in_all, resumed, sums)
 
 
-def _fill(reading: Reading, target: Engine, tables: Sequence[Table], told: Callable[[int], None]) -> None:
+def _fill(
+    reading: Reading, target: Engine, tables: Sequence[Table], page_rows: int, told: Callable[[int], None]
+) -> None:
     there = target.reading()
     for table in tables:
         if behind := there.snapshot(lambda found, table=table: last_key(found, table)):  # type: ignore[misc]
             told(there.snapshot(lambda found, table=table: count(found, table)))  # type: ignore[misc]
-        for rows in pages(reading, table, behind):
+        for rows in pages(reading, table, behind, page_rows):
             commit(target, copying.put, (table, rows))
             told(len(rows))
 

@@ -14,7 +14,7 @@ from waypost.store.transaction import Reading, Transaction
 
 # A process's own marks mean nothing in another place.
 _OF_A_PLACE = ("commits", "processes")
-_PAGE_ROWS = 500
+PAGE_ROWS = 500
 
 
 class Readable(Protocol):
@@ -65,20 +65,22 @@ def _table(name: str, rows: Sequence[Row]) -> Table:
     )
 
 
-def pages(reading: Reading, table: Table, after: Sequence[Any] = ()) -> Iterator[list[Row]]:
+def pages(
+    reading: Reading, table: Table, after: Sequence[Any] = (), page_rows: int = PAGE_ROWS
+) -> Iterator[list[Row]]:
     """Give a table's rows behind the key `after`, in pages, in the order of their key."""
     columns, key = ", ".join(table.columns), ", ".join(table.key)
     turns = [table.columns.index(column) for column in table.key]
     blobs = [table.columns.index(column) for column in table.byte_columns]
     marks = ", ".join("?" * len(turns))
-    head, tail = f"SELECT {columns} FROM {table.name}", f"ORDER BY {key} LIMIT {_PAGE_ROWS}"
+    head, tail = f"SELECT {columns} FROM {table.name}", f"ORDER BY {key} LIMIT {page_rows}"
     behind = tuple(after)
     while True:
         where = f"WHERE ({key}) > ({marks}) " if behind else ""
         rows = reading.rows(f"{head} {where}{tail}", behind)
         if rows:
             yield [_canonical(row, blobs) for row in rows]
-        if len(rows) < _PAGE_ROWS:
+        if len(rows) < page_rows:
             return
         behind = tuple(rows[-1][turn] for turn in turns)
 
