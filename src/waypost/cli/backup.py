@@ -139,7 +139,9 @@ def _missing(desk: Desk, config: Config, found: Restored) -> KnownMissing | None
 
 def _tell_missing(desk: Desk, missing: KnownMissing | None) -> None:
     if missing is None:
-        desk.screen.line("Nothing is known of what came after: no second place (store.second_place) could be asked.")
+        desk.screen.line(
+            "Nothing is known of what came after: no second place (store.second_place) could be asked."
+        )
         return
     if missing.last_seen_at is not None:
         desk.screen.line(
