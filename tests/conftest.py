@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 
 import pytest
+import structlog
+from structlog._config import BoundLoggerLazyProxy
 from tests import engines
 
 # Rooms whose tests open stores: each such test runs on both engines. A module with `ONE_ENGINE = True` says why not.
@@ -42,3 +45,16 @@ def chromium() -> str:
     if os.environ.get("WAYPOST_CI"):
         pytest.fail("CI requires Chromium: .ci/run installs it")
     pytest.skip("no Chromium here: install the system's package to run the browser tests")
+
+
+@pytest.fixture(autouse=True)
+def fresh_logs() -> Iterator[None]:
+    """What a command run within a test does to the log ends with the test: loggers keep what they first saw."""
+    yield
+    if structlog.get_config()["cache_logger_on_first_use"]:
+        structlog.reset_defaults()
+        for name, module in list(sys.modules.items()):
+            if name.startswith("waypost"):
+                for each in vars(module).values():
+                    if isinstance(each, BoundLoggerLazyProxy):
+                        vars(each).pop("bind", None)
