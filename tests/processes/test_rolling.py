@@ -18,6 +18,9 @@ from tests.processes.verdict import TAKEN
 import waypost
 from waypost.store.schema import wanted
 
+# Not in CI's sample yet: on a busy machine its bounds on time are met only most of the time. `-m full` runs it.
+pytestmark = pytest.mark.full
+
 GAP_SECONDS_MAX = 2.0
 # What a next release may do: more columns in busy tables, new tables; and later the old ones go.
 _EXPAND = """
