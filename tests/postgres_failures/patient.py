@@ -11,9 +11,16 @@ import psycopg
 from tests.journeys.house import House
 from tests.postgres import Postgres, name_of
 from tests.processes.harness import Api, Reply, hurry_callbacks, until
-from tests.processes.kill_story import Plan, Run, drain, judge_receipts
+from tests.processes.kill_story import Plan, Run, drain, receipts_read
 from tests.processes.load import Load
-from tests.processes.verdict import TAKEN, judge_journal, judge_ledger, judge_messages, open_books
+from tests.processes.verdict import (
+    TAKEN,
+    judge_journal,
+    judge_ledger,
+    judge_messages,
+    judge_receipts,
+    open_books,
+)
 
 
 class Patient:
@@ -110,10 +117,11 @@ class Patient:
                 await until(lambda key=key: self.load.ask(key, self.load.bodies[key]), 20, f"{key} is taken")
         await drain(self._run)
         await self._loading
+        await receipts_read(self._run)
         books = await open_books(self.house.api, self.house.emulator)
         judge_messages(books, self.load)
         judge_ledger(books)
-        judge_receipts(books, self._run)
+        judge_receipts(books, self.house.emulator)
         judge_journal(books)
         assert not books.faults, "\n".join(books.faults[:20])
 

@@ -27,8 +27,10 @@ from tests.processes.verdict import (
     judge_journal,
     judge_ledger,
     judge_messages,
+    judge_receipts,
     judge_sink,
     open_books,
+    receipts_missing,
 )
 
 from waypost.emulator import DEMO, Emulator
@@ -300,10 +302,11 @@ async def play(run: Run, trouble: Callable[[Run], Awaitable[None]]) -> dict[str,
         await asyncio.gather(talking, return_exceptions=True)
     await drain(run)
     await loading
+    await receipts_read(run)
     books = await tell_all(run)
     judge_messages(books, run.load)
     doubles = judge_ledger(books)
-    judge_receipts(books, run)
+    judge_receipts(books, run.emulator)
     judge_journal(books)
     for name, (sink, _, _) in run.subscribers.items():
         judge_sink(books, sink, wanted_of(books, run, name))
@@ -319,19 +322,15 @@ async def play(run: Run, trouble: Callable[[Run], Awaitable[None]]) -> dict[str,
     return figures
 
 
-def judge_receipts(books: Books, run: Run) -> None:
-    """What the provider told of a message is its status: no callback answered 200 is lost."""
-    order = ("sent", "delivered", "read", "played")
-    best: dict[str, str] = {}
-    for line in run.emulator.world.ledger:
-        message_id = books.attempts.get(line.biz_opaque_callback_data or "")
-        told = run.emulator.world.messages[line.wamid].status
-        if message_id is not None and told in order:
-            best[message_id] = max(best.get(message_id, told), told, key=order.index)
-    for message_id, told in best.items():
-        status = books.messages[message_id]["status"] if message_id in books.messages else "missing"
-        if status != told:
-            books.fault(f"{message_id} is {status}; the provider told {told} and was answered 200")
+async def receipts_read(run: Run) -> None:
+    """Wait until what was answered 200, which says stored, is also read; a receipt that is lost never is."""
+
+    async def all_read() -> bool:
+        return not receipts_missing(await open_books(run.caller, run.emulator), run.emulator)
+
+    with contextlib.suppress(AssertionError):
+        # What is still missing is told by name in the verdict.
+        await until(all_read, 40, "every receipt is read", 0.2)
 
 
 def judge_inbound(books: Books, run: Run) -> None:

@@ -113,6 +113,30 @@ def judge_ledger(books: Books) -> int:
     return doubles
 
 
+def receipts_missing(books: Books, emulator: Emulator) -> dict[str, str]:
+    """The messages whose status is not the best that the provider told of them, and what it told."""
+    order = ("sent", "delivered", "read", "played")
+    best: dict[str, str] = {}
+    for line in emulator.world.ledger:
+        message_id = books.attempts.get(line.biz_opaque_callback_data or "")
+        told = emulator.world.messages[line.wamid].status
+        if message_id is not None and told in order:
+            best[message_id] = max(best.get(message_id, told), told, key=order.index)
+    unknown: Any = {"status": "missing"}
+    return {
+        message_id: told
+        for message_id, told in best.items()
+        if books.messages.get(message_id, unknown)["status"] != told
+    }
+
+
+def judge_receipts(books: Books, emulator: Emulator) -> None:
+    """What the provider told of a message is its status: no callback answered 200 is lost."""
+    for message_id, told in receipts_missing(books, emulator).items():
+        status = books.messages[message_id]["status"] if message_id in books.messages else "missing"
+        books.fault(f"{message_id} is {status}; the provider told {told} and was answered 200")
+
+
 def judge_journal(books: Books) -> None:
     """Versions of an aggregate are contiguous from 1: no change of state was lost or made twice."""
     seen: dict[str, int] = defaultdict(int)
