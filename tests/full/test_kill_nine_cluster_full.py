@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.processes.cluster import LEASE_SECONDS
 from tests.processes.cluster_story import Storm, storm_story
 from tests.processes.kill_story import Plan
 
@@ -22,3 +23,4 @@ async def test_ten_minutes_of_kills_lose_nothing_and_double_nothing_silently(
     figures = await storm_story(tmp_path, plan, Storm(seconds, (3.0, 8.0)))
     with capsys.disabled():
         print("\nkill -9 of three and the database:", json.dumps(figures))
+    assert figures["takeover_p99_s"] < LEASE_SECONDS + 2, figures

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,9 +12,6 @@ import pytest
 from tests.journeys.house import open_house
 from tests.postgres import Postgres
 from tests.postgres_failures.patient import Patient
-
-# Not in CI's sample yet: on a busy machine its bounds on time are met only most of the time. `-m full` runs it.
-pytestmark = pytest.mark.full
 
 _WRITERS_LOCK = "SELECT pg_advisory_xact_lock(1465481584, 1)"
 _CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'waypost%'"
@@ -89,16 +86,21 @@ async def test_a_deadlock_with_another_session_is_survived(patient: Patient) -> 
     await patient.lost_nothing()
 
 
+# Two tries in three fail, at the first row they write: sequences count on although the transaction is undone.
 _INJECTED = """
 CREATE SEQUENCE injected;
+CREATE SEQUENCE injected_into;
 CREATE FUNCTION inject() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE this bigint := pg_current_xact_id()::text::bigint;
 BEGIN
-  IF nextval('injected') % 7 IN (1, 2) THEN RAISE EXCEPTION 'injected' USING ERRCODE = '{code}'; END IF;
+  IF this = (SELECT last_value FROM injected_into) THEN RETURN NEW; END IF;
+  PERFORM setval('injected_into', this);
+  IF nextval('injected') % 3 <> 0 THEN RAISE EXCEPTION 'injected' USING ERRCODE = '{code}'; END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER inject BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION inject();
 """
-_REMOVED = "DROP TRIGGER inject ON {table}; DROP FUNCTION inject; DROP SEQUENCE injected"
+_REMOVED = "DROP TRIGGER inject ON {table}; DROP FUNCTION inject; DROP SEQUENCE injected, injected_into"
 
 
 async def test_conflicts_the_server_reports_are_tried_again_unseen(patient: Patient) -> None:
@@ -124,7 +126,7 @@ async def test_a_disk_without_room_and_a_statement_that_takes_too_long_are_told_
 ) -> None:
     await patient.works()
     for code, told in (("53100", "disk_full"), ("57014", "database_slow")):
-        injected = _INJECTED.format(code=code, table="messages").replace("% 7 IN (1, 2)", ">= 0")
+        injected = _INJECTED.format(code=code, table="messages").replace("% 3 <> 0", ">= 0")
         await patient.sql(injected)
         await patient.refused(told)
         await patient.sql(_REMOVED.format(table="messages"))
@@ -147,6 +149,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path | None]:
         place.rmdir()
 
 
+def fill(ballast: Path) -> None:
+    """Write until there is no room; not allocated at once, for the server grows meanwhile."""
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(64 * 1024))
+        except OSError as fault:
+            if fault.errno != errno.ENOSPC:
+                raise
+
+
 async def test_a_full_disk_of_the_database_is_told_and_survived(
     tmp_path: Path, small_disk: Path | None
 ) -> None:
@@ -162,8 +175,7 @@ async def test_a_full_disk_of_the_database_is_told_and_survived(
             try:
                 await patient.works()
                 ballast = small_disk / "ballast"
-                with ballast.open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 8192)
+                fill(ballast)
                 # The server refuses to extend files, or ends altogether when its log has no room.
                 await patient.refused("disk_full", "database_unreachable", "commit_in_doubt")
                 ballast.unlink()

@@ -2,12 +2,8 @@
 
 import asyncio
 
-import pytest
 from tests.postgres_failures.patient import Patient
 from tests.processes.harness import until
-
-# Not in CI's sample yet: on a busy machine its bounds on time are met only most of the time. `-m full` runs it.
-pytestmark = pytest.mark.full
 
 
 async def test_a_killed_database_is_told_by_readyz_and_loses_nothing(patient: Patient) -> None:
