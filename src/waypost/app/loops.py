@@ -7,6 +7,7 @@ this process holds it, and comes to rest before another takes it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -51,11 +52,11 @@ class Loop:
         while not self._stopping:
             self.woken.clear()
             wait = await self._safely(self._turn)
-            if wait > 0 and not self._stopping:
-                try:
-                    await asyncio.wait_for(self.woken.wait(), wait)
-                except TimeoutError:
-                    continue
+            if wait > 0 and not self._stopping and not self.woken.is_set():
+                # Not `wait_for`: before Python 3.12 it makes a task of every wait.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self.woken.wait()
             else:
                 await asyncio.sleep(0)
         await self._safely(self._come_to_rest)

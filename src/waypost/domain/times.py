@@ -30,4 +30,4 @@ def rfc3339(value: int | None) -> str | None:
     """Render a row's milliseconds as RFC 3339 UTC with milliseconds, e.g. `2026-11-22T22:40:07.123Z`."""
     if value is None:
         return None
-    return from_ms(value).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value % 1000:03d}Z"
+    return from_ms(value).isoformat(timespec="milliseconds")[:-6] + "Z"

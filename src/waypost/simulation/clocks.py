@@ -33,10 +33,14 @@ class WallClock:
     def __init__(self, loop: SeededLoop) -> None:
         self._loop = loop
         self.leapt_seconds = 0.0
+        self._known = (0.0, BEGINNING)
 
     def now(self) -> datetime:
         """Give the true time."""
-        return BEGINNING + timedelta(seconds=self._loop.time() + self.leapt_seconds)
+        seconds = self._loop.time() + self.leapt_seconds
+        if seconds != self._known[0]:
+            self._known = (seconds, BEGINNING + timedelta(seconds=seconds))
+        return self._known[1]
 
 
 class ProcessClock:
@@ -61,7 +65,8 @@ class ProcessClock:
 
     def now(self) -> datetime:
         """Give the time as this process sees it."""
-        return self._wall.now() + timedelta(seconds=self.error_seconds)
+        now = self._wall.now()
+        return now + timedelta(seconds=self.error_seconds) if self.error_seconds else now
 
     def monotonic(self) -> float:
         """Give seconds that only ever go forward, for lengths of time."""

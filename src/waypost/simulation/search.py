@@ -31,12 +31,16 @@ def outcomes(
     engine = engine or new_engine()
     was_collecting = gc.isenabled()
     gc.disable()
+    # What is there before the first world stays: collecting looks at the worlds alone.
+    gc.collect()
+    gc.freeze()
     try:
         for seed in range(first, first + count):
             yield run(draw(seed), engine)
             if seed % _COLLECT_EVERY == 0:
                 gc.collect()
     finally:
+        gc.unfreeze()
         if was_collecting:
             gc.enable()
 

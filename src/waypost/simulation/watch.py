@@ -50,7 +50,7 @@ class Watch:
         self.listeners: dict[str, Listener] = {}
         self.violation: Violation | None = None
         self.steps = 0
-        self._trace: deque[tuple[float, str, str]] = deque(maxlen=_TRACE_LINES_MAX)
+        self._trace: deque[tuple[float, str, str | Event]] = deque(maxlen=_TRACE_LINES_MAX)
 
     def note(self, who: str, what: str) -> None:
         """Keep a line of the trace."""
@@ -59,7 +59,7 @@ class Watch:
     def broken(self, invariant: str, story: str) -> None:
         """Keep the first broken invariant and stop."""
         if self.violation is None:
-            trace = tuple(f"{at:9.3f} {who:8} {what}" for at, who, what in self._trace)
+            trace = tuple(f"{at:9.3f} {who:8} {_shown(what)}" for at, who, what in self._trace)
             self.violation = Violation(invariant, story, trace)
             self._stop()
 
@@ -79,7 +79,7 @@ class Watch:
         self.history.committer = who
         for event in journal.after(self.reading, self.history.position, 1000):
             story = self.history.take(event)
-            self._trace.append((self._now_seconds(), who, _shown(event)))
+            self._trace.append((self._now_seconds(), who, event))
             for rule in invariants.EVERY_LINE:
                 if (told := rule(self.history, event, story)) is not None:
                     self.broken(rule.__name__, told)
@@ -146,6 +146,8 @@ class Watch:
         return list(self.history.stories.values())
 
 
-def _shown(event: Event) -> str:
+def _shown(event: str | Event) -> str:
+    if isinstance(event, str):
+        return event
     facts = " ".join(f"{name}={str(value)[-12:]}" for name, value in event.facts.items())
     return f"{event.position:4} {event.kind} {event.aggregate_id[-6:]} v{event.version} {event.reason or ''} {facts}"

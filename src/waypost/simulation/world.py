@@ -197,7 +197,7 @@ class World:
             if other is None or other.name == name:
                 continue
             for commit in commits:
-                if self.chance.random() >= lossy:
+                if commit.is_news and self.chance.random() >= lossy:
                     seconds = self.chance.random() * 0.1
                     self.loop.call_later(seconds, other.hear, commit, context=other.actor.context)
 

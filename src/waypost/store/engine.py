@@ -24,11 +24,13 @@ Operation = Callable[[Transaction, Sequence[Any]], Sequence[Any]]
 
 class Committed(Struct, frozen=True):
     """What a commit brought: the journal's last position, the numbers whose lanes may have work, and the other work
-    that waits now (`callbacks` to read, `media` to fetch)."""
+    that waits now (`callbacks` to read, `media` to fetch). `is_news`: it brought any of that; a beat that only renewed
+    leases, say, did not."""
 
     position: int
     due_numbers: frozenset[str]
     waiting: frozenset[str]
+    is_news: bool = True
 
 
 class Write(Struct):
@@ -147,4 +149,5 @@ class Engine:
 
 def brought(tx: Transaction) -> Committed:
     """Give what the commit of `tx` brought."""
-    return Committed(tx.position, frozenset(tx.due_numbers), frozenset(tx.waiting))
+    is_news = tx.position != tx.began_at or bool(tx.due_numbers or tx.waiting)
+    return Committed(tx.position, frozenset(tx.due_numbers), frozenset(tx.waiting), is_news)

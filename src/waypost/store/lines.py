@@ -10,23 +10,33 @@ from datetime import datetime
 from waypost.domain.classes import CLASSES, RANKS
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
-from waypost.store.transaction import Transaction, in_powers_of_two
+from waypost.store.transaction import Transaction
 
 # Far enough to sort behind everything; later than any allowed `not_before` (year 5138 in milliseconds).
 IN_LINE = 99_999_999_999_999
+# Nothing that an unknown attempt holds back moves up sooner.
+SHORTEST_BLOCK_SECONDS = min(
+    rule.unknown_block_seconds for rule in CLASSES.values() if rule.unknown_block_seconds
+)
+
+# True when something waits in the lines of a pair: the first %s is its number, the second its contact. The order is the
+# index's.
+ANY_WAITING = (
+    "(SELECT w.id FROM messages w WHERE w.number_id = %s AND w.contact_id = %s"
+    " AND w.status IN ('accepted', 'held', 'retrying') ORDER BY w.rank, w.not_before, w.id LIMIT 1) IS NOT NULL"
+)
 
 
 def is_behind(
     tx: Transaction, number_id: str, contact_id: str, rank: int, not_before: int, message_id: str
 ) -> bool:
     """Tell whether somebody waits before this place. A message scheduled for later takes its place at its time."""
-    row = tx.one(
-        "SELECT 1 FROM messages WHERE number_id = ? AND contact_id = ? AND rank = ?"
-        " AND status IN ('accepted', 'held', 'retrying')"
-        " AND (not_before < ? OR (not_before = ? AND id < ?)) LIMIT 1",
-        (number_id, contact_id, rank, not_before, not_before, message_id),
+    head = tx.one(
+        "SELECT not_before, id FROM messages WHERE number_id = ? AND contact_id = ? AND rank = ?"
+        " AND status IN ('accepted', 'held', 'retrying') ORDER BY not_before, id LIMIT 1",
+        (number_id, contact_id, rank),
     )
-    return row is not None
+    return head is not None and (head[0], head[1]) < (not_before, message_id)
 
 
 def promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bool:
@@ -43,16 +53,8 @@ def promote_all(tx: Transaction, pairs: Collection[tuple[str, str]], now_ms: int
 
 
 def _waiting_pairs(tx: Transaction, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for some in in_powers_of_two(pairs, 128):
-        rows = tx.rows(
-            f"SELECT column1, column2 FROM (VALUES {', '.join(['(?, ?)'] * len(some))}) AS pairs WHERE EXISTS"
-            " (SELECT 1 FROM messages WHERE number_id = column1 AND contact_id = column2"
-            " AND status IN ('accepted', 'held', 'retrying'))",
-            [value for pair in some for value in pair],
-        )
-        found += [(row[0], row[1]) for row in rows]
-    return found
+    sql = f"SELECT s.column1, s.column2 FROM %s WHERE {ANY_WAITING % ('s.column1', 's.column2')}"
+    return [(row[0], row[1]) for row in tx.rows_beside(sql, pairs)]
 
 
 def _promote(tx: Transaction, number_id: str, contact_id: str, now_ms: int) -> bool:
@@ -93,10 +95,9 @@ ORDER BY u.unknown_since LIMIT 500
 def lift_blocks(tx: Transaction, now: datetime) -> int:
     """Let the lines move up that an unknown attempt has held back as long as it may; gives how many."""
     now_ms = to_ms(now)
-    shortest = min(rule.unknown_block_seconds for rule in CLASSES.values() if rule.unknown_block_seconds)
     lifted = 0
     for number_id, contact_id, blocking, waiting, since in tx.rows(
-        _HELD_BACK, (IN_LINE, now_ms - shortest * 1000)
+        _HELD_BACK, (IN_LINE, now_ms - SHORTEST_BLOCK_SECONDS * 1000)
     ):
         if since + block_ms(blocking, waiting) <= now_ms:
             lifted += _promote(tx, number_id, contact_id, now_ms)

@@ -231,6 +231,9 @@ class _PatientReading(Reading):
 
 
 def _notes(owner: str, commit: Committed) -> Iterator[str]:
+    if not commit.is_news:
+        # Beats and marks would wake every process for nothing, many times a second.
+        return
     numbers = sorted(commit.due_numbers)
     for start in range(0, max(1, len(numbers)), _NUMBERS_A_NOTE_MAX):
         some = numbers[start : start + _NUMBERS_A_NOTE_MAX]

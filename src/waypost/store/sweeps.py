@@ -4,6 +4,7 @@ Each sweep takes a bounded page, so that a backlog never makes one long transact
 """
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from waypost.domain.classes import CLASSES, RANKS
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
-from waypost.store.lines import promote
+from waypost.store.lines import SHORTEST_BLOCK_SECONDS, promote
 from waypost.store.transaction import Line, Reading, Row, Transaction
 
 _PAGE = 500
@@ -142,6 +143,29 @@ def tell_overdue(tx: Transaction, now: datetime) -> int:
                 )
             )
     return told
+
+
+Sweep = Literal["recover", "expire", "settle_unknown", "tell_overdue", "lift_blocks"]
+_DUE: tuple[tuple[Sweep, str], ...] = (
+    ("recover", "SELECT 1 FROM attempts WHERE state = 'sending' AND lease_until <= ? LIMIT 1"),
+    (
+        "expire",
+        "SELECT 1 FROM messages WHERE status IN ('accepted', 'held', 'retrying') AND expires_at <= ? LIMIT 1",
+    ),
+    ("settle_unknown", "SELECT 1 FROM messages WHERE status = 'unknown' AND unknown_since <= ? LIMIT 1"),
+    ("tell_overdue", "SELECT 1 FROM messages WHERE overdue_at IS NOT NULL AND overdue_at <= ? LIMIT 1"),
+    ("lift_blocks", "SELECT 1 FROM messages WHERE status = 'unknown' AND unknown_since <= ? LIMIT 1"),
+)
+
+
+def due(reading: Reading, now: datetime) -> frozenset[Sweep]:
+    """Give the sweeps that may find something now, so that an idle sweeper never takes the writer's turn."""
+    earlier = {
+        "settle_unknown": min(rule.unknown_wait_seconds for rule in CLASSES.values()),
+        "lift_blocks": SHORTEST_BLOCK_SECONDS,
+    }
+    at = to_ms(now)
+    return frozenset(name for name, sql in _DUE if reading.one(sql, (at - earlier.get(name, 0) * 1000,)))
 
 
 def next_sweep_at(reading: Reading) -> int | None:

@@ -7,7 +7,6 @@ every operation in this room appends beside its change.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -32,14 +31,6 @@ INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version,
                      actor, reason, facts, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-
-
-@lru_cache(maxsize=256)
-def _of_rows(sql: str, count: int) -> str:
-    """Give an INSERT of one row of marks as one of `count` rows."""
-    head, _, rest = sql.partition("VALUES (")
-    row, end, tail = rest.partition(")")
-    return head + "VALUES " + ", ".join([f"({row}{end}"] * count) + tail
 
 
 class Line(Struct, frozen=True):
@@ -85,9 +76,23 @@ class Reading:
         """Run a named query and give its first row, or None."""
         return self._connection.one(sql, parameters)
 
+    def rows_beside(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query from `%s`, which stands for the table `s` of `rows`: its columns are `column1`, `column2`, …"""
+        return self._connection.rows_beside(sql, rows) if rows else []
+
+    def rows_for_each(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query of one row of parameters for each of `rows`, which hold no NULL; gives all answers together."""
+        return self._connection.rows_for_each(sql, rows) if rows else []
+
+    def rows_in(self, sql: str, keys: Iterable[str]) -> list[Row]:
+        """Run a query with `IN (%s)` for all of `keys`."""
+        wanted = sorted(set(keys))
+        return self._connection.rows_in(sql, wanted) if wanted else []
+
 
 class Transaction(Reading):
-    """One transaction on the writer's connection; `position` is the journal's last one so far."""
+    """One transaction on the writer's connection; `position` is the journal's last one so far, `began_at` what it was
+    before."""
 
     def __init__(self, connection: Connection, codec: Codec, ids: IdSource, timeline: str) -> None:
         super().__init__(connection, codec, timeline)
@@ -95,23 +100,18 @@ class Transaction(Reading):
         self._lines: list[Row] = []
         self.due_numbers: set[str] = set()
         self.waiting: set[str] = set()
-        self.position = int((self.one("SELECT max(position) FROM journal") or (0,))[0] or 0)
+        self.began_at = int((self.one("SELECT max(position) FROM journal") or (0,))[0] or 0)
+        self.position = self.began_at
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a change and give the number of rows it touched."""
         return self._connection.run(sql, parameters)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement.
-
-        Every statement hands the interpreter's lock over, which costs more than most of them do.
-        """
+        """Run a change once per row of parameters, in few statements; no two of them change the same row."""
         wanted = rows if isinstance(rows, list) else list(rows)
-        if " VALUES (" not in sql and "\nVALUES (" not in sql:
+        if wanted:
             self._connection.run_many(sql, wanted)
-            return
-        for some in in_powers_of_two(wanted):
-            self._connection.run(_of_rows(sql, len(some)), [value for row in some for value in row])
 
     def journal(self, line: Line) -> int:
         """Append `line`; gives its position."""
@@ -176,8 +176,5 @@ def in_powers_of_two(items: Sequence[T], most: int = 64) -> Iterator[Sequence[T]
 
 
 def rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
-    """Run `sql` for all keys, many at once."""
-    found: list[Row] = []
-    for some in in_powers_of_two(sorted(set(keys)), 256):
-        found += reading.rows(sql % ", ".join("?" * len(some)), some)
-    return found
+    """Run `sql`, which has `IN (%s)`, for all keys, many at once."""
+    return reading.rows_in(sql, keys)

@@ -87,7 +87,9 @@ class Teller:
         self.woken.set()
 
     def _told(self, commit: Committed) -> None:
-        if self._tail is None or commit.position > self._tail.end:
+        # Before there is a tail nothing was read yet that a commit could have come after: a process that does not tell
+        # sleeps through what the others commit.
+        if self._tail is not None and commit.position > self._tail.end:
             self.woken.set()
 
     @property
