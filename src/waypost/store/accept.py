@@ -11,9 +11,9 @@ from waypost.domain.errors import Conflict, WaypostError
 from waypost.domain.times import optional_ms, to_ms, to_ms_up
 from waypost.store import contacts, conversations, idempotency, withdrawn
 from waypost.store.idempotency import Answer, Claim
-from waypost.store.lines import IN_LINE, is_behind
+from waypost.store.lines import ANY_WAITING, IN_LINE, is_behind
 from waypost.store.quotas import Spending
-from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two
+from waypost.store.transaction import Line, Row, Transaction
 from waypost.store.withdrawn import WIDEST_PURPOSE
 
 
@@ -68,9 +68,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, 0, ?, ?, ?, ?, ?, 1, ?, 
 # this order of tables.)
 _KNOWN = f"""
 SELECT s.column1, s.column2, s.column3, a.contact_id, c.id, c.assignee,
-       EXISTS (SELECT 1 FROM messages m WHERE m.number_id = s.column3 AND m.contact_id = a.contact_id
-               AND m.status IN ('accepted', 'held', 'retrying')), {WIDEST_PURPOSE % "a.contact_id"}
-FROM (VALUES %s) AS s CROSS JOIN aliases a CROSS JOIN conversations c
+       {ANY_WAITING % ("s.column3", "a.contact_id")}, {WIDEST_PURPOSE % "a.contact_id"}
+FROM %s CROSS JOIN aliases a CROSS JOIN conversations c
 WHERE a.tenant_id = s.column1 AND a.blind_index = s.column2 AND a.valid_to IS NULL
   AND c.number_id = s.column3 AND c.contact_id = a.contact_id
 """
@@ -108,10 +107,8 @@ class _Batch:
             index = contacts.blind_index(self.tx, item.tenant_id, _alias(item))
             self._index[item.tenant_id, item.recipient_kind, item.portfolio_id, item.recipient] = index
             wanted[item.tenant_id, index, item.number_id] = None
-        for some in in_powers_of_two(list(wanted)):
-            sql = _KNOWN % ", ".join(["(?, ?, ?)"] * len(some))
-            for row in self.tx.rows(sql, [value for triple in some for value in triple]):
-                self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[6]), row[4], row[7])
+        for row in self.tx.rows_beside(_KNOWN, list(wanted)):
+            self._known[row[0], row[1], row[2]] = _Met(row[3], row[5], bool(row[6]), row[4], row[7])
 
     def stored(self, claim: Claim, now: datetime) -> Answer | None:
         """Give the answer this key already has; raises `InvalidRequest` when it was for another request."""

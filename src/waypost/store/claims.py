@@ -17,7 +17,7 @@ from waypost.domain.decisions import Allow, Decision, Facts, Hold, Refuse
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
 from waypost.store.lines import IN_LINE, block_ms, is_behind, promote
-from waypost.store.transaction import Line, Row, Transaction, in_powers_of_two, rows_in
+from waypost.store.transaction import Line, Row, Transaction, rows_in
 from waypost.store.withdrawn import IS_NOT_REPLAYED, WIDEST_PURPOSE
 
 
@@ -54,24 +54,27 @@ class Claim(Struct, frozen=True):
 
 
 _OPEN = "('accepted', 'held', 'retrying')"
-# A due message with everything its claim has to know, so that a claim costs no further look-up: its content, its
-# pair's pace, whether somebody goes before it, whether its conversation has an attempt in flight or unknown, what its
-# contact withdrew from, and whether withdrawals may be missing.
+# What is due of one class of one lane, from its index alone.
 _DUE = f"""
+SELECT m.number_id, m.rank, m.due_at, m.id FROM messages m
+WHERE m.number_id = ? AND m.rank = ? AND m.status IN {_OPEN} AND m.due_at <= ? ORDER BY m.due_at, m.id LIMIT ?
+"""
+# A due message with everything its claim has to know, so that a claim costs no further look-up: its content, its
+# pair's pace, who is first in its line, whether its conversation has an attempt in flight or unknown, what its contact
+# withdrew from, and whether withdrawals may be missing.
+_FACTS = f"""
 SELECT m.id, m.tenant_id, m.contact_id, m.content_id, m.type, m.rank, m.recipient_kind, m.recipient, m.assignee,
        m.status, m.attempts, m.not_before, m.expires_at, m.version, m.number_id, c.contact_id, c.body, p.arrival_us,
-       EXISTS (SELECT 1 FROM messages a WHERE a.number_id = m.number_id AND a.contact_id = m.contact_id
-               AND a.rank = m.rank AND a.status IN {_OPEN} AND (a.not_before, a.id) < (m.not_before, m.id)),
+       (SELECT a.id FROM messages a WHERE a.number_id = m.number_id AND a.contact_id = m.contact_id
+               AND a.rank = m.rank AND a.status IN {_OPEN} ORDER BY a.not_before, a.id LIMIT 1) <> m.id,
        EXISTS (SELECT 1 FROM messages b WHERE b.number_id = m.number_id AND b.contact_id = m.contact_id
                AND b.status IN ('sending', 'unknown')),
        {WIDEST_PURPOSE.replace("%s", "m.contact_id")}, {IS_NOT_REPLAYED}
 FROM messages m
 JOIN contents c ON c.id = m.content_id
 LEFT JOIN pace p ON p.key = 'p:' || m.number_id || ':' || m.contact_id
-WHERE m.number_id = ? AND m.rank IN (%s) AND m.status IN {_OPEN} AND m.due_at <= ?
-ORDER BY m.rank, m.due_at, m.id LIMIT ?
+WHERE m.id IN (%s)
 """
-_ALL_RANKS = ", ".join(str(rank) for rank in range(len(CLASSES)))
 _LANES = """
 SELECT l.number_id, l.owner, l.epoch, l.lease_until, l.slow_until, n.state, n.pace_per_second, p.arrival_us
 FROM lanes l JOIN numbers n ON n.id = l.number_id LEFT JOIN pace p ON p.key = 'n:' || l.number_id
@@ -80,12 +83,12 @@ WHERE l.number_id IN (%s)
 _NEXT = (
     "SELECT n.id, "
     + ", ".join(
-        f"(SELECT min(due_at) FROM messages WHERE number_id = n.id AND rank = {rank} AND status IN {_OPEN})"
+        f"(SELECT due_at FROM messages WHERE number_id = n.id AND rank = {rank} AND status IN {_OPEN}"
+        " ORDER BY due_at LIMIT 1)"
         for rank in range(len(CLASSES))
     )
     + " FROM numbers n WHERE n.id IN (%s)"
 )
-_LANES_A_STATEMENT_MAX = 8
 _CLAIM = """
 UPDATE messages SET status = 'sending', reason = NULL, attempts = ?, attempt_id = ?, version = ?, changed_at = ?
 WHERE id = ?
@@ -183,40 +186,31 @@ def _open(request: ClaimRequest, lane: Row | None) -> _Opened | Claim:
 
 def _shares(tx: Transaction, opened: Sequence[_Opened]) -> list[list[Row]]:
     """Give each lane's due rows by class: the higher first, but an eighth is kept for each lower one that has work."""
-    found: dict[str, list[Row]] = {lane.request.number_id: [] for lane in opened}
-    one = f"SELECT * FROM ({_DUE % _ALL_RANKS}) AS lane_%d"
-    for some in in_powers_of_two(opened, _LANES_A_STATEMENT_MAX):
-        parameters: list[str | int] = []
-        for lane in some:
-            parameters += (lane.request.number_id, to_ms(lane.request.now), lane.allowed + 1)
-        for row in tx.rows(" UNION ALL ".join([one % turn for turn in range(len(some))]), parameters):
-            found[row[14]].append(row)
-    return [
-        _reserved(tx, lane, rows) if lane.allowed >= 8 and len(rows) > lane.allowed else rows
-        for lane, rows in zip(opened, found.values(), strict=True)
-    ]
-
-
-def _reserved(tx: Transaction, lane: _Opened, first: list[Row]) -> list[Row]:
-    """Choose when there is more due than is allowed: the lower classes are asked for, too."""
-    now, allowed = to_ms(lane.request.now), lane.allowed
-    top = first[0][5]
-    by_rank = [
-        [row for row in first if row[5] == rank][:allowed]
-        if rank <= top
-        else tx.rows(_DUE % rank, (lane.request.number_id, now, allowed))
+    asked = [
+        (lane.request.number_id, rank, to_ms(lane.request.now), lane.allowed)
+        for lane in opened
         for rank in range(len(CLASSES))
     ]
+    due: dict[str, list[list[str]]] = {lane.request.number_id: [[] for _ in CLASSES] for lane in opened}
+    for number_id, rank, _, message_id in sorted(tx.rows_for_each(_DUE, asked)):
+        due[number_id][rank].append(message_id)
+    chosen = [_reserved(due[lane.request.number_id], lane.allowed) for lane in opened]
+    facts = {row[0]: row for row in tx.rows_in(_FACTS, [each for some in chosen for each in some])}
+    return [[facts[message_id] for message_id in some] for some in chosen]
+
+
+def _reserved(by_rank: Sequence[Sequence[str]], allowed: int) -> list[str]:
+    """Put what is due of each class in the order in which it is considered: `allowed` of it may go."""
     reserve = allowed // 8
-    reserved = [0, *(min(len(rows), reserve) for rows in by_rank[1:])]
-    chosen: list[Row] = []
-    left: list[Row] = []
+    reserved = [0, *(min(len(ids), reserve) for ids in by_rank[1:])]
+    chosen: list[str] = []
+    left: list[str] = []
     free = allowed
-    for rank, rows in enumerate(by_rank):
+    for rank, ids in enumerate(by_rank):
         take = max(0, free - sum(reserved[rank + 1 :]))
-        chosen += rows[:take]
-        left += rows[take:]
-        free -= min(take, len(rows))
+        chosen += ids[:take]
+        left += ids[take:]
+        free -= min(take, len(ids))
     # What the policies or the pair's pace turn away makes room for the rest.
     return chosen + left
 

@@ -25,7 +25,19 @@ class Connection(Protocol):
         ...
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters."""
+        """Run a change once per row of parameters, in few statements; no two of them change the same row."""
+        ...
+
+    def rows_in(self, sql: str, keys: Sequence[Any]) -> list[Row]:
+        """Run a query with `IN (%s)` for all of `keys`, which are not empty."""
+        ...
+
+    def rows_beside(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query from `%s`, which stands for the table `s` of `rows`: its columns are `column1`, `column2`, …"""
+        ...
+
+    def rows_for_each(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query of one row of parameters for each of `rows`, which hold no NULL; gives all answers together."""
         ...
 
     def begin_reading(self, slow: bool = False) -> None:

@@ -187,16 +187,11 @@ class Bench:
     def save(self, now_ms: int) -> None:
         """Write back what changed and let the lines behind move up."""
         changed = [attempt for attempt in self.attempts.values() if attempt.changed]
-        self.tx.many(_SAVE_ATTEMPT, [_attempt_row(attempt) for attempt in changed])
         # Apart, because its index is random in time: rewriting an id already there would dirty a page per receipt.
-        self.tx.many(
-            _SAVE_PROVIDER_ID,
-            [
-                (a.provider_message_id, a.id)
-                for a in changed
-                if a.provider_message_id is not None and not a.has_stored_provider_id
-            ],
-        )
+        learnt = [a for a in changed if a.provider_message_id is not None and not a.has_stored_provider_id]
+        known = [a for a in changed if a.provider_message_id is None or a.has_stored_provider_id]
+        self.tx.many(_SAVE_ATTEMPT, [_attempt_row(attempt) for attempt in known])
+        self.tx.many(_SAVE_LEARNT, [(a.provider_message_id, *_attempt_row(a)) for a in learnt])
         self.tx.many(
             _SAVE_MESSAGE,
             [
@@ -222,7 +217,7 @@ _SAVE_ATTEMPT = (
     "UPDATE attempts SET state = ?, answered_at = ?, failure = ?, sent_at = ?, delivered_at = ?, read_at = ?,"
     " played_at = ?, failed_at = ?, pricing = ? WHERE id = ?"
 )
-_SAVE_PROVIDER_ID = "UPDATE attempts SET provider_message_id = ? WHERE id = ?"
+_SAVE_LEARNT = _SAVE_ATTEMPT.replace(" SET ", " SET provider_message_id = ?, ")
 _SAVE_MESSAGE = (
     "UPDATE messages SET status = ?, reason = ?, due_at = ?, unknown_since = ?, failure = ?, version = ?,"
     " changed_at = ? WHERE id = ?"

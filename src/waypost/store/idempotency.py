@@ -10,7 +10,7 @@ from msgspec import Struct
 from waypost.domain.errors import InvalidRequest
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
-from waypost.store.transaction import Reading, Transaction, in_powers_of_two
+from waypost.store.transaction import Reading, Transaction
 
 
 class Claim(Struct, frozen=True):
@@ -85,16 +85,14 @@ def find(reading: Reading, claim: Claim, now: datetime) -> Answer | None:
 
 def known(reading: Reading, claims: Sequence[Claim]) -> set[tuple[str, str]]:
     """Give which of these (tenant, key) have an answer stored, in few looks; `find` says what it is worth."""
-    found: set[tuple[str, str]] = set()
-    for some in in_powers_of_two(claims):
-        marks = ", ".join(["(?, ?)"] * len(some))
-        # CROSS JOIN: one look per key, where IN (VALUES …) would first build and sort a table of them.
-        sql = (
-            f"SELECT s.column1, s.column2 FROM (VALUES {marks}) AS s CROSS JOIN idempotency i"
-            " WHERE i.tenant_id = s.column1 AND i.key = s.column2"
-        )
-        found.update(reading.rows(sql, [value for claim in some for value in (claim.tenant_id, claim.key)]))
-    return found
+    # CROSS JOIN: one look per key, where IN (VALUES …) would first build and sort a table of them.
+    sql = (
+        "SELECT s.column1, s.column2 FROM %s CROSS JOIN idempotency i"
+        " WHERE i.tenant_id = s.column1 AND i.key = s.column2"
+    )
+    return {
+        (row[0], row[1]) for row in reading.rows_beside(sql, [(each.tenant_id, each.key) for each in claims])
+    }
 
 
 def keep(tx: Transaction, claim: Claim, answer: Answer) -> None:

@@ -99,7 +99,8 @@ def recover(tx: Transaction, item: Recovery) -> int:
     """Turn attempts without an outcome into `unknown`, never into a blind resend; gives how many."""
     at = to_ms(item.now)
     rows = tx.rows(
-        "SELECT id FROM attempts WHERE state = 'sending' AND (lease_until <= ? OR ?) ORDER BY id LIMIT 1000",
+        "SELECT id FROM attempts WHERE state = 'sending' AND (lease_until <= ? OR ?)"
+        " ORDER BY lease_until, id LIMIT 1000",
         (at, item.all_in_flight),
     )
     if not rows:

@@ -17,6 +17,7 @@ from psycopg.types.string import StrDumper
 from waypost.domain.errors import Unavailable
 from waypost.store.connection import Row
 from waypost.store.dialect import schema_to_postgres, to_postgres
+from waypost.store.sets import array_of, change_of_many, for_each_of, lists_for, turned, type_of
 
 _VERSION_MIN = 150000
 _CONNECT_SECONDS = 3
@@ -29,6 +30,12 @@ _SESSION = (
     "SET lock_timeout = 5000; SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 1000;"
     " SET client_connection_check_interval = 1000; SET enable_seqscan = off"
 )
+# A writer's statements are all look-ups by an index, and the planner has to take the index that each was written for:
+# of what is open it knows nothing (when statistics are made there may be a million open messages or none), so that any
+# partial index looks as good as another, and it would read everything open for every message claimed. Where a statement
+# asks for the order of its index and nothing may be sorted, there is one choice. So: a writer's ORDER BY follows the
+# index its WHERE is found by, or else the rows are sorted here.
+_WRITER = "; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 # What the driver raises when the database cannot do its part; the SQL itself is fine.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
@@ -39,6 +46,7 @@ class PostgresConnection:
     def __init__(self, url: str, purpose: str) -> None:
         self._url, self._purpose = url, purpose
         self._raw: psycopg.Connection[Row] | None = None
+        self._changes: dict[str, str | None] = {}
         self.translated: Callable[[str], str] = schema_to_postgres
 
     @property
@@ -79,7 +87,7 @@ class PostgresConnection:
         raw.adapters.register_dumper(str, StrDumper)
         raw.adapters.register_loader("numeric", _SumLoader)
         raw.adapters.register_loader("numeric", _SumBinaryLoader)
-        raw.execute(_SESSION)
+        raw.execute(_SESSION + _WRITER if self._purpose == "write" else _SESSION)
         # A `202` promises the disk: whatever the server's default, our commits wait for it.
         raw.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"
@@ -101,9 +109,35 @@ class PostgresConnection:
         return self._open().execute(to_postgres(sql), parameters).rowcount
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters."""
-        with self._open().cursor() as cursor:
-            cursor.executemany(to_postgres(sql), rows)
+        """Run a change once per row of parameters: as one statement where it has that form, else in a pipeline."""
+        if sql not in self._changes:
+            self._changes[sql] = change_of_many(sql, self._types_of)
+        of_many, wanted = self._changes[sql], list(rows)
+        if of_many is None:
+            with self._open().cursor() as cursor:
+                cursor.executemany(to_postgres(sql), wanted)
+        elif wanted:
+            self._open().execute(to_postgres(of_many), turned(wanted))
+
+    def _types_of(self, table: str) -> dict[str, str]:
+        found = self.rows(
+            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(?) AND attnum > 0",
+            (table,),
+        )
+        return {row[0]: row[1] for row in found}
+
+    def rows_in(self, sql: str, keys: Sequence[Any]) -> list[Row]:
+        """Run a query with `IN (%s)` for all of `keys`."""
+        return self.rows(sql.replace("IN (%s)", f"= ANY(?::{type_of(keys[0])}[])"), (array_of(keys),))
+
+    def rows_beside(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query from `%s`, which stands for the table `s` of `rows`."""
+        return self.rows(sql % lists_for(rows, "s"), turned(rows))
+
+    def rows_for_each(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query of one row of parameters for each of `rows`; gives all answers together."""
+        return self.rows(for_each_of(sql, rows), turned(rows))
 
     def run_fresh(self, sql: str) -> None:
         """Run what begins something, on a new connection if the old one turns out to be dead."""

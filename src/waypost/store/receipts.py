@@ -71,9 +71,11 @@ def unpark(tx: Transaction, provider_ids: Sequence[str], now: datetime) -> int:
         return 0
     applied = 0
     for provider_id in provider_ids:
-        rows = tx.rows(
-            "SELECT id, tenant_id, body FROM parked_receipts WHERE provider_message_id = ? ORDER BY id",
-            (provider_id,),
+        rows = sorted(
+            tx.rows(
+                "SELECT id, tenant_id, body FROM parked_receipts WHERE provider_message_id = ?",
+                (provider_id,),
+            )
         )
         if not rows:
             continue

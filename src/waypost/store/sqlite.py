@@ -5,6 +5,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from waypost.store import schema
 from waypost.store.codec import Codec
 from waypost.store.connection import Row
 from waypost.store.engine import Committed, Engine, brought
-from waypost.store.transaction import Reading, Transaction
+from waypost.store.transaction import Reading, Transaction, in_powers_of_two
 
 # SQLite's change log names a WAL-reset corruption fixed in 3.51.3: an older library is refused.
 _SQLITE_VERSION_MIN = 3051003
 _BUSY_TIMEOUT_MS = 5_000
+# apsw prepares a statement of more than 16,384 bytes each time anew.
+_SELECTS_A_STATEMENT_MAX = 32
 _OUTSIDE = (
     apsw.FullError,
     apsw.IOError,
@@ -29,6 +32,23 @@ _OUTSIDE = (
     apsw.ReadOnlyError,
     apsw.CantOpenError,
 )
+
+
+@lru_cache(maxsize=256)
+def _of_rows(sql: str, count: int) -> str:
+    """Give an INSERT of one row of marks as one of `count` rows."""
+    head, _, rest = sql.partition("VALUES (")
+    row, end, tail = rest.partition(")")
+    return head + "VALUES " + ", ".join([f"({row}{end}"] * count) + tail
+
+
+@lru_cache(maxsize=256)
+def _of_selects(sql: str, count: int) -> str:
+    return " UNION ALL ".join(f"SELECT * FROM ({sql}) AS each_{turn}" for turn in range(count))
+
+
+def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
 
 
 class SqliteConnection:
@@ -53,8 +73,37 @@ class SqliteConnection:
         return self._raw.changes()
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a change once per row of parameters."""
-        self._raw.executemany(sql, rows)
+        """Run a change once per row of parameters; an `INSERT … VALUES (…)` takes many rows in one statement.
+
+        Every statement hands the interpreter's lock over, which costs more than most of them do.
+        """
+        if " VALUES (" not in sql and "\nVALUES (" not in sql:
+            self._raw.executemany(sql, rows)
+            return
+        for some in in_powers_of_two(list(rows)):
+            self._raw.execute(_of_rows(sql, len(some)), _flat(some))
+
+    def rows_in(self, sql: str, keys: Sequence[Any]) -> list[Row]:
+        """Run a query with `IN (%s)` for all of `keys`."""
+        found: list[Row] = []
+        for some in in_powers_of_two(keys, 256):
+            found += self.rows(sql % ", ".join("?" * len(some)), some)
+        return found
+
+    def rows_beside(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query from `%s`, which stands for the table `s` of `rows`."""
+        found: list[Row] = []
+        mark = f"({', '.join('?' * len(rows[0]))})"
+        for some in in_powers_of_two(rows, 128):
+            found += self.rows(sql % f"(VALUES {', '.join([mark] * len(some))}) AS s", _flat(some))
+        return found
+
+    def rows_for_each(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """Run a query of one row of parameters for each of `rows`; gives all answers together."""
+        found: list[Row] = []
+        for some in in_powers_of_two(rows, _SELECTS_A_STATEMENT_MAX):
+            found += self.rows(_of_selects(sql, len(some)), _flat(some))
+        return found
 
     def begin_reading(self, slow: bool = False) -> None:
         """Begin to see one state of the rows, whatever others commit."""

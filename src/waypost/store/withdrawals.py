@@ -69,12 +69,11 @@ def record(
     reason: str | None = None,
 ) -> Withdrawal:
     """Record a contact's withdrawal in the running transaction; gives the present one when there is one."""
-    known = tx.one(
-        f"SELECT {_COLUMNS} FROM withdrawals WHERE contact_id = ? AND purpose = ? ORDER BY id LIMIT 1",
-        (contact_id, purpose),
+    known = tx.rows(
+        f"SELECT {_COLUMNS} FROM withdrawals WHERE contact_id = ? AND purpose = ?", (contact_id, purpose)
     )
-    if known is not None:
-        return Withdrawal(*known)
+    if known:
+        return Withdrawal(*min(known))
     at = to_ms(now)
     made = Withdrawal(tx.ids.new("withdrawal", now), tenant_id, contact_id, purpose, source, reason, at, at)
     _insert(tx, made)

@@ -25,11 +25,12 @@ def is_not_replayed(reading: Reading) -> bool:
 
 def meet(tx: Transaction, tenant_id: str, contact_id: str, blind_index: bytes, now: datetime) -> None:
     """Give a contact the withdrawals that were waiting for this alias."""
-    for withdrawal_id, purpose in tx.rows(
+    waiting = tx.rows(
         "SELECT w.id, w.purpose FROM awaited_aliases a JOIN withdrawals w ON w.id = a.withdrawal_id"
-        " WHERE a.tenant_id = ? AND a.blind_index = ? ORDER BY w.id",
+        " WHERE a.tenant_id = ? AND a.blind_index = ?",
         (tenant_id, blind_index),
-    ):
+    )
+    for withdrawal_id, purpose in sorted(waiting):
         tx.execute("UPDATE withdrawals SET contact_id = ? WHERE id = ?", (contact_id, withdrawal_id))
         tx.execute("DELETE FROM awaited_aliases WHERE withdrawal_id = ?", (withdrawal_id,))
         facts = {"withdrawal_id": withdrawal_id, "purpose": purpose, "source": "second_place"}
