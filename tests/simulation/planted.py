@@ -1,4 +1,4 @@
-"""Five bugs to plant: each puts a broken variant in the place of one piece of the real code, and takes it out again."""
+"""Bugs to plant: each puts a broken variant in the place of one piece of the real code, and takes it out again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from waypost.domain.outcomes import Failed, Unknown
+from waypost.outbox.holding import Holding
 from waypost.outbox.sender import Sender
 from waypost.store import claims, receipts
 from waypost.webhooks.follower import Follower
@@ -117,4 +118,15 @@ def a_retry_after_unknown() -> Iterator[None]:
         return record
 
     with _instead(Sender, "_record", make):
+        yield
+
+
+@contextmanager
+def a_lane_that_is_always_first() -> Iterator[None]:
+    """Whatever room gets free is offered to the lanes in one order that never changes."""
+
+    def make(real: Any) -> Any:
+        return property(lambda self: dict(sorted(real.fget(self).items())))
+
+    with _instead(Holding, "lanes", make):
         yield

@@ -17,6 +17,8 @@ from waypost.simulation.clocks import stream
 # The time in which things are sent and go wrong, in virtual seconds.
 TROUBLE_SECONDS = 40.0
 LEASE_SECONDS = 15.0
+# Worlds in which lanes want more than there is; they cost several times as much as the others.
+_CROWDED_EVERY = 50
 CALL_SECONDS = 4.0
 
 Oddness = Literal[
@@ -146,6 +148,8 @@ class Plan(Struct, frozen=True):
     batches: tuple[int, ...]  # per subscriber: events in one POST
     lossy: float  # how often a wake-up between processes is lost
     items: tuple[Item, ...]
+    # Calls of a process under way at a time; one number may have half of them.
+    in_flight_max: int = 8
 
     def without(self, places: Collection[int]) -> "Plan":
         """Leave out the items at these places."""
@@ -156,6 +160,8 @@ class Plan(Struct, frozen=True):
 def plan_of(seed: int) -> Plan:
     """Draw the plan of a seed."""
     chance = stream("plan", seed)
+    if seed % _CROWDED_EVERY == 0:
+        return _crowded(seed, chance)
     numbers, contacts, processes = chance.randint(1, 2), chance.randint(1, 3), chance.choice((2, 2, 2, 3))
     batches = tuple(chance.choice((1, 1, 5)) for _ in range(chance.choice((1, 1, 2))))
     items: list[Item] = []
@@ -176,6 +182,23 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed, numbers, contacts, processes, batches, chance.choice((0.0, 0.05, 0.5, 1.0)), tuple(items)
     )
+
+
+def _crowded(seed: int, chance: Random) -> Plan:
+    """Two numbers with far more to send than there is room for, and a third that comes later with a little."""
+    numbers, contacts = 3, 10
+    little = chance.randrange(numbers)
+    places = [number for number in range(numbers) if number != little for _ in range(12)] + [little] * 3
+    items: list[Item] = []
+    for key, number in enumerate(places):
+        at = chance.uniform(1.2, 4.0) if number == little else 0.5 + chance.random() * 0.3
+        items.append(Text(key, at, number, key % contacts, "reply", None, None, None))
+        # Most tell nothing back: what counts here is who gets a turn.
+        if chance.random() < 0.9:
+            items.append(Odd(key, 1, "silent"))
+    for _ in range(chance.randint(0, 2)):
+        items.append(_fault(chance, 1, 1))
+    return Plan(seed, numbers, contacts, 1, (5,), 0.0, tuple(items), 4)
 
 
 def _text(chance: Random, key: int, numbers: int, contacts: int) -> Text:

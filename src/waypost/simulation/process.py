@@ -60,6 +60,7 @@ class Ports(Struct, frozen=True):
     transport: Callable[["SimulatedProcess"], Transport]
     post: Post
     chance: Random
+    in_flight_max: int
 
 
 class SimulatedProcess:
@@ -87,8 +88,8 @@ class SimulatedProcess:
             AccessBook(store, clock).access_of,
             clock,
             holding,
-            in_flight_max=8,
-            per_number_in_flight_max=4,
+            in_flight_max=ports.in_flight_max,
+            per_number_in_flight_max=ports.in_flight_max // 2,
             rules=RULES,
         )
         self.acceptor = Acceptor(store, Plain(), IdSource(chance), clock, expect=self.sender.expect)

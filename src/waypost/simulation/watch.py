@@ -9,11 +9,14 @@ from msgspec import Struct
 from waypost.simulation import invariants
 from waypost.simulation.history import History, Story
 from waypost.simulation.provider import Call
+from waypost.simulation.turns import Turns
 from waypost.store import journal, rehearsal
 from waypost.store.journal import Event
 from waypost.store.transaction import Reading
 
 _TRACE_LINES_MAX = 60
+# Fairness: a lane with work gets at least one of as many attempts as its holder has room for, three times over.
+_FLOOR_OF_ROOM = 3
 
 
 class Violation(Struct, frozen=True):
@@ -44,9 +47,11 @@ class Watch:
         ledger: Mapping[str, Call],
         stop: Callable[[], None],
         now_seconds: Callable[[], float],
+        in_flight_max: int,
     ) -> None:
         self.reading, self._ledger, self._stop, self._now_seconds = reading, ledger, stop, now_seconds
         self.history = History(reading)
+        self._turns = Turns(self.history, _FLOOR_OF_ROOM * in_flight_max, in_flight_max // 2)
         self.listeners: dict[str, Listener] = {}
         self.violation: Violation | None = None
         self.steps = 0
@@ -76,7 +81,7 @@ class Watch:
                 self._marked(self.listeners[subscriber_id], mark)
         if position == self.history.position:
             return
-        self.history.committer = who
+        self.history.committer, before = who, len(self.history.lines)
         for event in journal.after(self.reading, self.history.position, 1000):
             story = self.history.take(event)
             self._trace.append((self._now_seconds(), who, event))
@@ -84,6 +89,12 @@ class Watch:
                 if (told := rule(self.history, event, story)) is not None:
                     self.broken(rule.__name__, told)
             self._owe(event)
+        # Rows are as they are after the commit, so all of its lines are taken first.
+        for event in self.history.lines[before:]:
+            if event.kind == "message.attempted":
+                self.check(
+                    "nobody_is_passed_over", self._turns.attempted(self.history.stories[event.aggregate_id])
+                )
 
     def _owe(self, event: Event) -> None:
         if event.kind == "event.parked":

@@ -67,7 +67,9 @@ class World:
         self.outside = Outside(plan, self.loop, self.wall, self.chance, self._pick)
         self.provider = self.outside.provider
         engine.empty(IdSource(SeededChance(stream("ids", plan.seed))))
-        self.watch = Watch(engine.reading(), self.provider.ledger, self.loop.stop, self.loop.time)
+        self.watch = Watch(
+            engine.reading(), self.provider.ledger, self.loop.stop, self.loop.time, plan.in_flight_max
+        )
         self.processes: list[SimulatedProcess | None] = [None] * plan.processes
         self._lives = [0] * plan.processes
         self._at_commits: dict[int, list[Fault]] = {}
@@ -143,7 +145,14 @@ class World:
         )
         store = Store(self.engine, execution)
         ports = Ports(
-            self.loop, actor, clock, execution, self._transport, self.outside.post_webhook, self.chance
+            self.loop,
+            actor,
+            clock,
+            execution,
+            self._transport,
+            self.outside.post_webhook,
+            self.chance,
+            self.plan.in_flight_max,
         )
         # Made in its actor's context: whatever it schedules while being made is its own.
         process = actor.context.run(SimulatedProcess, name, store, ports)

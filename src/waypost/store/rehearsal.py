@@ -108,6 +108,14 @@ class AttemptRow(Struct, frozen=True):
     owner: str | None
 
 
+class LaneRow(Struct, frozen=True):
+    """Who holds a lane, and until when the provider wants it slower (milliseconds)."""
+
+    number_id: str
+    owner: str | None
+    slow_until: int
+
+
 _MESSAGE = (
     "SELECT id, number_id, contact_id, rank, status, reason, on_unknown, not_before, due_at, expires_at, version"
     " FROM messages"
@@ -138,6 +146,11 @@ def attempt(reading: Reading, attempt_id: str) -> AttemptRow | None:
 def all_attempts(reading: Reading) -> list[AttemptRow]:
     """Give every attempt."""
     return [AttemptRow(*row) for row in reading.rows(f"{_ATTEMPT} ORDER BY a.id")]
+
+
+def lanes(reading: Reading) -> list[LaneRow]:
+    """Give every lane."""
+    return [LaneRow(*row) for row in reading.rows("SELECT number_id, owner, slow_until FROM lanes")]
 
 
 def marks(reading: Reading) -> list[tuple[str, int]]:
