@@ -1,5 +1,5 @@
 """Fairness above a floor: while a lane has work that could go, its holder makes only so many attempts for its other
-lanes before one of it. Lanes of one holder bear its pauses and its slow store alike, so it holds through all trouble."""
+lanes before one of it. Lanes of one holder bear its pauses and its slow store alike: it holds through all trouble."""
 
 from waypost.domain.statuses import WAITING
 from waypost.simulation.history import History, Story
