@@ -71,7 +71,7 @@ def test_a_database_of_the_release_before_is_refused_migrated_and_served(behind:
     assert f"schema {NOW - 1}, this release needs {NOW}" in behind.run("doctor").out
 
     dry = behind.run("migrate", "--dry-run")
-    assert "CREATE TABLE" in dry.out
+    assert schema.migrations()[-1].expand.strip() in dry.out
     assert behind.run("migrate", "--dry-run", "--json").json["to_run"] == [NOW]
 
     assert behind.run("migrate", "--json").json == {

@@ -1,13 +1,14 @@
 """Messages as callers and operators see them: one, many, its timeline; cancel, release, settle."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from waypost.domain.classes import RANKS, MessageClass
 from waypost.domain.errors import Conflict, NotFound
+from waypost.domain.ids import PREFIXES, encode
 from waypost.domain.statuses import Command, Status
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
@@ -121,7 +122,8 @@ def attempts_of(reading: Reading, tenant_id: str, message_id: str) -> list[Attem
 
 
 class Search(Struct, frozen=True):
-    """What to list: newest first, behind `cursor` (a message id)."""
+    """What to list: newest first, behind `cursor` (a message id). A message's place in time, in this order and for
+    `since` and `until`, is its id's: when it was accepted, but never before an earlier one of the same process."""
 
     tenant_id: str
     limit: int = 50
@@ -135,30 +137,80 @@ class Search(Struct, frozen=True):
     until: datetime | None = None
 
 
+_OF_PROVIDER_ID = (
+    "SELECT m.id FROM attempts a JOIN messages m ON m.id = a.message_id WHERE a.provider_message_id = ?"
+)
+_NEWEST = " ORDER BY m.id DESC LIMIT ?"
+_OF_CONTACT = "SELECT m.id FROM messages m WHERE m.contact_id = ?"
+_OF_TENANT = "SELECT m.id FROM messages m WHERE m.tenant_id = ?"
+# Each in the words of a partial index.
+_OF_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ? AND m.status = ? AND m.status"
+_OF_NUMBER_BY_STATUS: dict[Status, str] = {
+    "accepted": f"{_OF_NUMBER} IN ('accepted', 'held', 'retrying')",
+    "sending": f"{_OF_NUMBER} IN ('sending', 'unknown')",
+}
+_OF_NUMBER_ELSE = f"{_OF_NUMBER} NOT IN ('accepted', 'sending')"
+
+
 def search(reading: Reading, wish: Search) -> list[Message]:
-    """Give a page of messages."""
-    where, parameters = ["m.tenant_id = ?"], [wish.tenant_id]
-    conditions: list[tuple[str, Any]] = [
-        ("m.id < ?", wish.cursor),
-        ("m.number_id = ?", wish.number_id),
-        ("m.contact_id = ?", wish.contact_id),
-        ("m.type = ?", wish.type),
-        ("m.accepted_at >= ?", None if wish.since is None else to_ms(wish.since)),
-        ("m.accepted_at < ?", None if wish.until is None else to_ms(wish.until)),
-        (
-            "m.id IN (SELECT message_id FROM attempts WHERE provider_message_id = ?)",
-            wish.provider_message_id,
-        ),
-    ]
-    for condition, value in conditions:
-        if value is not None:
-            where.append(condition)
-            parameters.append(value)
+    """Give a page of messages. Whatever is asked for, an index leads to it; what is left (a type, say, of one contact)
+    is chosen from what that gives."""
+    ids = sorted(_ids(reading, wish), reverse=True)[: wish.limit]
+    rows = sorted(reading.rows_in(f"{_SELECT} WHERE m.id IN (%s)", ids), reverse=True)
+    return [_message(reading, row) for row in rows]
+
+
+def _ids(reading: Reading, wish: Search) -> set[str]:
+    left: dict[str, Any] = {"m.type = ?": wish.type}
+    if wish.provider_message_id is not None:
+        start, key = _OF_PROVIDER_ID, wish.provider_message_id
+        left |= {"m.tenant_id = ?": wish.tenant_id, "m.contact_id = ?": wish.contact_id}
+    elif wish.contact_id is not None:
+        start, key = _OF_CONTACT, wish.contact_id
+        left |= {"m.tenant_id = ?": wish.tenant_id}
+    elif wish.statuses or wish.number_id is not None:
+        return _of_numbers(reading, wish, left)
+    else:
+        start, key = _OF_TENANT, wish.tenant_id
+    left |= {"m.number_id = ?": wish.number_id}
+    of_statuses = ""
     if wish.statuses:
-        where.append(f"m.status IN ({', '.join('?' * len(wish.statuses))})")
-        parameters += wish.statuses
-    sql = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY m.id DESC LIMIT ?"
-    return [_message(reading, row) for row in reading.rows(sql, (*parameters, wish.limit))]
+        # Written out, not marked: a closed set of words of our own.
+        of_statuses = " AND m.status IN ({})".format(", ".join(f"'{status}'" for status in wish.statuses))
+    sql, values = _narrowed(start + of_statuses, wish, left)
+    if wish.provider_message_id is not None:
+        # Few messages have one provider's id; asked for in order, every message would be looked at for it.
+        sql, values = sql.removesuffix(_NEWEST), values[:-1]
+    return {row[0] for row in reading.rows(sql, (key, *values))}
+
+
+def _of_numbers(reading: Reading, wish: Search, left: dict[str, Any]) -> set[str]:
+    """Look up each status of each number where an index ends in the id, or what is open: a number is one tenant's."""
+    rows = reading.rows("SELECT id FROM numbers WHERE tenant_id = ?", (wish.tenant_id,))
+    numbers = [row[0] for row in rows if wish.number_id in (None, row[0])]
+    asked: dict[str, list[tuple[Any, ...]]] = {}
+    for status in wish.statuses or get_args(Status):
+        sql, values = _narrowed(_OF_NUMBER_BY_STATUS.get(status, _OF_NUMBER_ELSE), wish, left)
+        asked.setdefault(sql, []).extend((number_id, status, *values) for number_id in numbers)
+    return {row[0] for sql, each in asked.items() for row in reading.rows_for_each(sql, each)}
+
+
+def _narrowed(sql: str, wish: Search, left: dict[str, Any]) -> tuple[str, list[Any]]:
+    conditions = {
+        "m.id < ?": wish.cursor,
+        "m.id >= ?": _id_at(wish.since),
+        # The cursor's condition again, under a name of its own.
+        "m.id  < ?": _id_at(wish.until),
+        **left,
+    }
+    asked = {text: value for text, value in conditions.items() if value is not None}
+    where = "".join(f" AND {text}" for text in asked)
+    return f"{sql}{where}{_NEWEST}", [*asked.values(), wish.limit]
+
+
+def _id_at(at: datetime | None) -> str | None:
+    """Give the bound between the ids from before `at` and those from it on."""
+    return None if at is None else f"{PREFIXES['message']}_{encode(to_ms(at) << 80)}"
 
 
 class ByHand(Struct, frozen=True):
