@@ -143,8 +143,8 @@ _OF_PROVIDER_ID = (
 _NEWEST = " ORDER BY m.id DESC LIMIT ?"
 _OF_CONTACT = "SELECT m.id FROM messages m WHERE m.contact_id = ?"
 _OF_TENANT = "SELECT m.id FROM messages m WHERE m.tenant_id = ?"
-# Each in the words of a partial index.
-_OF_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ? AND m.status = ? AND m.status"
+# Each in the words of a partial index; the status written out, so that PostgreSQL's planner knows how rare it is.
+_OF_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ? AND m.status = '{status}' AND m.status"
 _OF_NUMBER_BY_STATUS: dict[Status, str] = {
     "accepted": f"{_OF_NUMBER} IN ('accepted', 'held', 'retrying')",
     "sending": f"{_OF_NUMBER} IN ('sending', 'unknown')",
@@ -190,8 +190,9 @@ def _of_numbers(reading: Reading, wish: Search, left: dict[str, Any]) -> set[str
     numbers = [row[0] for row in rows if wish.number_id in (None, row[0])]
     asked: dict[str, list[tuple[Any, ...]]] = {}
     for status in wish.statuses or get_args(Status):
-        sql, values = _narrowed(_OF_NUMBER_BY_STATUS.get(status, _OF_NUMBER_ELSE), wish, left)
-        asked.setdefault(sql, []).extend((number_id, status, *values) for number_id in numbers)
+        start = _OF_NUMBER_BY_STATUS.get(status, _OF_NUMBER_ELSE).format(status=status)
+        sql, values = _narrowed(start, wish, left)
+        asked[sql] = [(number_id, *values) for number_id in numbers]
     return {row[0] for sql, each in asked.items() for row in reading.rows_for_each(sql, each)}
 
 
