@@ -78,3 +78,33 @@ def test_nothing_is_contracted_before_everything_is_expanded(tmp_path: Path) -> 
     with engines.current.upgrade(tmp_path, NEXT) as upgrade, pytest.raises(Conflict) as told:
         list(upgrade.contract())
     assert told.value.code == "not_expanded"
+
+
+_BUILT = {
+    "sqlite": "SELECT count(*) FROM sqlite_master WHERE name = 'numbers_by_label'",
+    "postgres": "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('numbers_by_label') AND indisvalid",
+}
+
+
+async def test_a_step_of_indexes_alone_is_built_beside_the_writers_and_mends_what_was_cut_short(
+    tmp_path: Path,
+) -> None:
+    store, clock = new_store(tmp_path), FakeClock()
+    number = await seed_number(store)
+    built = "CREATE INDEX IF NOT EXISTS numbers_by_label ON numbers (label)"
+    if store.engine.shared:
+        # What a build that was cut leaves: it is there, and no query may use it.
+        engines.current.run(store.engine, built)
+        engines.current.run(
+            store.engine,
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('numbers_by_label')",
+        )
+    else:
+        store.engine.close()
+    indexes = Migration(NOW + 1, "indexes", f"-- Why.\n{built};\n", "")
+    with engines.current.upgrade(tmp_path, [*schema.migrations(), indexes]) as upgrade:
+        assert [step.name for step in upgrade.expand()] == ["indexes"]
+        assert upgrade.version() == Version(NOW + 1, 0)
+    again = store if store.engine.shared else new_store(tmp_path, seed=2)
+    assert again.engine.reading().rows(_BUILT[engines.current.name]) == [(1,)]
+    await accept_text(again, number, clock)

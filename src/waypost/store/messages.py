@@ -1,7 +1,7 @@
 """Messages as callers and operators see them: one, many, its timeline; cancel, release, settle."""
 
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -142,6 +142,7 @@ _OF_PROVIDER_ID = (
 )
 _NEWEST = " ORDER BY m.id DESC LIMIT ?"
 _OF_CONTACT = "SELECT m.id FROM messages m WHERE m.contact_id = ?"
+_OF_ONE_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ?"
 _OF_TENANT = "SELECT m.id FROM messages m WHERE m.tenant_id = ?"
 # Each in the words of a partial index; the status written out, so that PostgreSQL's planner knows how rare it is.
 _OF_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ? AND m.status = '{status}' AND m.status"
@@ -168,8 +169,11 @@ def _ids(reading: Reading, wish: Search) -> set[str]:
     elif wish.contact_id is not None:
         start, key = _OF_CONTACT, wish.contact_id
         left |= {"m.tenant_id = ?": wish.tenant_id}
-    elif wish.statuses or wish.number_id is not None:
+    elif wish.statuses:
         return _of_numbers(reading, wish, left)
+    elif wish.number_id is not None:
+        start, key = _OF_ONE_NUMBER, wish.number_id
+        left |= {"m.tenant_id = ?": wish.tenant_id}
     else:
         start, key = _OF_TENANT, wish.tenant_id
     left |= {"m.number_id = ?": wish.number_id}
@@ -189,7 +193,7 @@ def _of_numbers(reading: Reading, wish: Search, left: dict[str, Any]) -> set[str
     rows = reading.rows("SELECT id FROM numbers WHERE tenant_id = ?", (wish.tenant_id,))
     numbers = [row[0] for row in rows if wish.number_id in (None, row[0])]
     asked: dict[str, list[tuple[Any, ...]]] = {}
-    for status in wish.statuses or get_args(Status):
+    for status in wish.statuses:
         start = _OF_NUMBER_BY_STATUS.get(status, _OF_NUMBER_ELSE).format(status=status)
         sql, values = _narrowed(start, wish, left)
         asked[sql] = [(number_id, *values) for number_id in numbers]

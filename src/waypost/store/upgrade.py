@@ -4,6 +4,7 @@ Each step is one transaction, noted with it, so an interrupted run goes on where
 gateway to be stopped on PostgreSQL; SQLite's file belongs to one process.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from waypost.store.connection import Connection
 from waypost.store.schema import Migration, Version
 from waypost.store.sqlite import SqliteConnection, lock_file
 
+_INDEX = re.compile(r"CREATE INDEX IF NOT EXISTS (\w+) (.*)", re.DOTALL)
+
 
 class Upgrade:
     """The steps between a database and a list of migrations; `begin` opens a transaction nobody else migrates in."""
@@ -27,7 +30,10 @@ class Upgrade:
         has_meta: Callable[[], bool],
         translate: Callable[[str], str],
         migrations: Sequence[Migration] | None = None,
+        prepare: Callable[[Migration], None] = lambda migration: None,
     ) -> None:
+        # Does beforehand, outside the step's transaction, what would keep others from writing within it.
+        self._prepare = prepare
         self._connection, self._begin, self._has_meta, self._translate = (
             connection,
             begin,
@@ -55,6 +61,7 @@ class Upgrade:
     def expand(self) -> Iterator[Migration]:
         """Run what is to be expanded, giving each step once it is committed."""
         for migration in self.expansions():
+            self._prepare(migration)
             with self._alone():
                 if migration in self.expansions():
                     schema.expand(self._connection, migration, self._translate)
@@ -127,6 +134,27 @@ def upgrade_of_database(url: str, migrations: Sequence[Migration] | None = None)
             def has_meta() -> bool:
                 return connection.one("SELECT to_regclass('meta')") != (None,)
 
-            yield Upgrade(connection, BEGIN_MIGRATION, has_meta, connection.translated, migrations)
+            def prepare(migration: Migration) -> None:
+                _build_indexes(connection, schema.statements(migration.expand))
+
+            yield Upgrade(connection, BEGIN_MIGRATION, has_meta, connection.translated, migrations, prepare)
         finally:
             connection.close()
+
+
+def _build_indexes(connection: Connection, statements: Sequence[str]) -> None:
+    """Build the indexes of a step that has nothing else while others write: the step then finds them there."""
+    wanted = [_INDEX.fullmatch(statement) for statement in statements]
+    connection.run("SELECT pg_advisory_lock(1465481584, 2)")  # as within a step: nobody else migrates
+    try:
+        for index in wanted if all(wanted) else ():
+            assert index is not None
+            name, rest = index.groups()
+            # One whose building was cut short is there, and is not used.
+            if connection.one(
+                "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(?)", (name,)
+            ) == (False,):
+                connection.run(f"DROP INDEX CONCURRENTLY {name}")
+            connection.run(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {rest}")
+    finally:
+        connection.run("SELECT pg_advisory_unlock(1465481584, 2)")
