@@ -227,11 +227,11 @@ async def test_while_a_quota_is_used_up_nothing_reaches_the_store(house):
 
     with engines.current.locked(store.engine):
         with pytest.raises(QuotaExceeded):
-            acceptor.turn_away(CALLER)
+            acceptor.turn_away(CALLER.tenant_id)
         with pytest.raises(QuotaExceeded):
             await taken(house)
         clock.advance(1.0)
-        acceptor.turn_away(CALLER)
+        acceptor.turn_away(CALLER.tenant_id)
         with pytest.raises(Unavailable):
             await taken(house)
     await taken(house)

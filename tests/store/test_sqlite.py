@@ -1,9 +1,12 @@
 """What only the embedded engine promises: its file is its own."""
 
+from pathlib import Path
+
 import pytest
 from tests.support import FakeClock, accept_text, new_store, seed_number
 
 from waypost.domain.errors import Unavailable
+from waypost.store import sqlite
 
 ONE_ENGINE = True
 
@@ -25,3 +28,21 @@ async def test_the_database_is_open_to_its_owner_alone(tmp_path):
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
         name: "0o600" for name in ("w.sqlite", "w.sqlite-wal", "w.sqlite-shm", "w.sqlite.lock")
     }
+
+
+async def test_a_query_that_takes_too_long_is_ended_and_the_next_one_has_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_PERIODS_MAX", 2)
+    store = new_store(tmp_path)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(Unavailable) as told:
+        await store.read(lambda reading: reading.one(endless))
+    assert told.value.code == "database_slow"
+    some = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50000) SELECT max(i) FROM n"
+    for _ in range(5):
+        assert await store.read(lambda reading: reading.one(some)) == (50000,)
+    patient = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500000) SELECT max(i) FROM n"
+    )
+    assert store.engine.reading().snapshot(lambda reading: reading.one(patient), slow=True) == (500000,)

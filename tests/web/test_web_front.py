@@ -11,7 +11,8 @@ from tests.web.client import Client, new_client, new_parts
 from waypost.config import Config, Inbox
 from waypost.domain.errors import Busy, Unavailable
 from waypost.web.asgi import application
-from waypost.web.routing import Answer, Ask, Route
+from waypost.web.parts import Parts
+from waypost.web.routing import Answer, Ask, Caller, Route
 
 
 async def _echo(ask: Ask) -> Answer:
@@ -40,6 +41,16 @@ async def test_a_hot_route_still_needs_its_scope(tmp_path: Path) -> None:
     assert (await client("POST", "/hot", raw=b"x", key=made["key"])).code == "scope_missing"
     assert (await client("POST", "/hot", raw=b"x", headers={"Authorization": "Bearer x"})).status == 401
     assert (await client("POST", "/hot", raw=b"x")).status == 200
+
+
+async def test_who_is_not_admitted_is_told_before_the_body_is_read(tmp_path: Path) -> None:
+    def nobody(parts: Parts, caller: Caller) -> None:
+        raise Busy(f"{caller.tenant_id} had its share")
+
+    route = Route("POST", "/hot", "messages:send", "Echo", _echo, reads="raw", hot=True, admit=nobody)
+    client = await new_client(new_parts(tmp_path), (route,))
+    assert (await client("POST", "/hot", raw=b"{", headers={"Content-Length": "9999999999"})).status == 429
+    assert (await client("POST", "/hot", raw=b"{", key="wp_live_none")).status == 401
 
 
 async def test_a_route_is_declared_once(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ class Acceptor:
         self._flood = FloodMemory()
         self._numbers: dict[tuple[str, str], tuple[datetime, SendingNumber]] = {}
 
-    def turn_away(self, sender: Sender) -> None:
+    def turn_away(self, tenant_id: str) -> None:
         """Raise `QuotaExceeded` while the tenant's quota is known to be used up: nothing of it need be read."""
-        self._flood.check_tenant(sender.tenant_id, self._clock.now())
+        self._flood.check_tenant(tenant_id, self._clock.now())
 
     async def take(self, draft: AnyDraft, sender: Sender, claim: Claim | None) -> Answer:
         """Take one draft; gives the answer to send (202), stored under `claim`. Raises WaypostError."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -19,11 +19,13 @@ from waypost.store.connection import Row
 from waypost.store.engine import Committed, Engine, brought
 from waypost.store.transaction import Reading, Transaction, in_powers_of_two
 
+R = TypeVar("R")
 # SQLite's change log names a WAL-reset corruption fixed in 3.51.3: an older library is refused.
 _SQLITE_VERSION_MIN = 3051003
 _BUSY_TIMEOUT_MS = 5_000
 # apsw prepares a statement of more than 16,384 bytes each time anew.
 _SELECTS_A_STATEMENT_MAX = 32
+_STEPS_A_PERIOD, _PERIODS_MAX = 1_000_000, 200
 _OUTSIDE = (
     apsw.FullError,
     apsw.IOError,
@@ -114,6 +116,49 @@ class SqliteConnection:
         self._raw.execute("ROLLBACK")
 
 
+class _ReadingConnection(SqliteConnection):
+    """A connection for queries, each of which may take so many steps of SQLite's machine: a bound without a clock.
+
+    A step of a scan takes some tens of nanoseconds, so this is several seconds of one core; a page of any list takes a
+    thousandth of it.
+    """
+
+    def __init__(self, raw: apsw.Connection) -> None:
+        super().__init__(raw)
+        self._periods, self._is_patient = 0, True
+        raw.set_progress_handler(self._is_too_long, _STEPS_A_PERIOD)
+
+    def _is_too_long(self) -> bool:
+        self._periods += 1
+        return self._periods > _PERIODS_MAX and not self._is_patient
+
+    def begin_reading(self, slow: bool = False) -> None:
+        """Begin to see one state of the rows; `slow` takes whatever it takes."""
+        self._periods, self._is_patient = 0, slow
+        super().begin_reading(slow)
+
+    def end_reading(self) -> None:
+        """End what `begin_reading` began."""
+        self._is_patient = True
+        super().end_reading()
+
+
+class _BoundedReading(Reading):
+    """Tells a query that took too long as `Unavailable`."""
+
+    def snapshot(self, query: Callable[[Reading], R], slow: bool = False) -> R:
+        """Run `query` on one state of the rows; raises `Unavailable` (`database_slow`)."""
+        try:
+            return super().snapshot(query, slow)
+        except apsw.InterruptError as error:
+            raise Unavailable(
+                "this took too long and was ended",
+                code="database_slow",
+                remedy="ask for less: a number, a contact or a period",
+                retry_after_seconds=5,
+            ) from error
+
+
 class SqliteEngine(Engine):
     """Owns the database file: exclusive by a lock beside it, so that there is never a second writer.
 
@@ -167,7 +212,7 @@ class SqliteEngine(Engine):
 
     def reading(self) -> Reading:
         """Open a connection of its own for queries; one thread at a time may use it."""
-        return Reading(SqliteConnection(self._connect(readonly=True)), self.codec, self.timeline)
+        return _BoundedReading(_ReadingConnection(self._connect(readonly=True)), self.codec, self.timeline)
 
     def close(self) -> None:
         """Checkpoint, close and let go of the lock."""

@@ -127,8 +127,8 @@ class Front:
         method = route.method if route else "other"
         self._parts.metrics.request(method, path, status, seconds)
         caller = scope.get("waypost.caller")
-        # Thousands a second on the hot routes: their successes are told at `debug` only.
-        tell = _log.debug if route and route.hot and status < 400 else _log.info
+        # Thousands a second on the hot routes: what went well, or was one too many, is told at `debug` only.
+        tell = _log.debug if route and route.hot and (status < 400 or status == 429) else _log.info
         tell(
             "request",
             request_id=scope["waypost.request_id"],

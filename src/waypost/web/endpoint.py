@@ -53,6 +53,8 @@ class Endpoint:
         if not self._local:
             # The server gives each request a context of its own; it is set anew all the same, for one that would not.
             ASKING.set(caller.tenant_id)
+        if route.admit is not None:
+            route.admit(parts, caller)
         raw, receive = await self._read(scope, receive)
         query = self._query(scope["query_string"])
         body = self._body(raw)

@@ -211,7 +211,8 @@ class Route:
     `body`, `query`, `answer`: msgspec types; the OpenAPI document and the reading both come from them. Structs
     of bodies and queries say `forbid_unknown_fields=True`. `reads`: "json" (strict, decoded into `body`), "raw"
     (bytes in `Ask.raw`, the route decodes; `body` only documents), "stream". `body_limit` names the setting that
-    bounds it. `hot` routes are dispatched before Starlette: fixed path, or one `{parameter}` at its end.
+    bounds it. `admit` raises what is plain before the body is read. `hot` routes are dispatched before Starlette:
+    fixed path, or one `{parameter}` at its end.
     `statuses` are further success statuses; `examples`: name → an example body, shown and fuzzed from.
     """
 
@@ -234,5 +235,6 @@ class Route:
     idempotency: Literal["framework", "own", "none"] = "framework"
     body_optional: bool = False
     hot: bool = False
+    admit: Callable[[Parts, Caller], None] | None = None
     statuses: tuple[int, ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)

@@ -26,16 +26,21 @@ from waypost.web.api.message_types import (
     timeline_view,
 )
 from waypost.web.api.reasons import WithReason, reason_of
-from waypost.web.routing import Answer, Ask, Page, Route, page_of, replay
+from waypost.web.parts import Parts
+from waypost.web.routing import Answer, Ask, Caller, Page, Route, page_of, replay
 
 
 def _sender(ask: Ask) -> Sender:
     return Sender(ask.caller.tenant_id, ask.caller.actor, ask.caller.environment)
 
 
+def _turn_away(parts: Parts, caller: Caller) -> None:
+    # Also a repeat of what was taken: its stored answer is there once the quota lets requests through again.
+    parts.acceptor.turn_away(caller.tenant_id)
+
+
 async def send(ask: Ask) -> Answer:
     """Take one draft."""
-    ask.parts.acceptor.turn_away(_sender(ask))
     answer = await ask.parts.acceptor.take(decode_draft(ask.raw), _sender(ask), ask.claim)
     return replay(answer) if answer.replayed else Answer(answer.status, answer.body)
 
@@ -73,7 +78,6 @@ class BatchAnswer(Struct, frozen=True):
 
 async def send_batch(ask: Ask) -> Answer:
     """Take many drafts."""
-    ask.parts.acceptor.turn_away(_sender(ask))
     answer = await ask.parts.acceptor.take_batch(decode_batch(ask.raw), _sender(ask), ask.claim)
     return replay(answer) if answer.replayed else Answer(answer.status, answer.body)
 
@@ -206,15 +210,15 @@ _EXAMPLE = {
 ROUTES: tuple[Route, ...] = (
     Route(
         method="POST", path="/v1/messages", scope="messages:send", tag="messages", run=send, reads="raw", hot=True,
-        idempotency="own", summary="Send a message", body=AnyDraft, answer=AcceptedMessage, status=202,
-        problems=(NotFound, Conflict, InvalidRequest, CapabilityMissing, Forbidden),
+        admit=_turn_away, idempotency="own", summary="Send a message", body=AnyDraft,
+        answer=AcceptedMessage, status=202, problems=(NotFound, Conflict, InvalidRequest, CapabilityMissing, Forbidden),
         description="`202` means: on disk. What becomes of it is told by events, and by `GET /v1/messages/{id}`.",
         examples={"text": _EXAMPLE},
     ),
     Route(
         method="POST", path="/v1/messages:batch", scope="messages:send", tag="messages", run=send_batch, reads="raw",
-        hot=True, idempotency="own", summary="Send up to 1,000 messages in one commit", body=BatchBody,
-        answer=BatchAnswer, problems=(InvalidRequest,), examples={"texts": {"messages": [_EXAMPLE]}},
+        hot=True, admit=_turn_away, idempotency="own", summary="Send up to 1,000 messages in one commit",
+        body=BatchBody, answer=BatchAnswer, problems=(InvalidRequest,), examples={"texts": {"messages": [_EXAMPLE]}},
     ),
     Route(
         method="GET", path="/v1/messages", scope="messages:read", tag="messages", run=list_messages,
