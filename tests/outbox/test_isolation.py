@@ -1,6 +1,7 @@
 """A number in trouble slows no other: what the others have waiting goes out as fast as its calls left free allow."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,23 @@ class TransportByNumber(ScriptedTransport):
         if self._outcome is None:
             await self.released.wait()
         return self._outcome or Unknown("timeout")
+
+
+class CountingTransport(ScriptedTransport):
+    """Says yes to every number but the silent ones, and counts the calls of each."""
+
+    def __init__(self, silent: frozenset[str] = frozenset()) -> None:
+        super().__init__(OK)
+        self._silent = silent
+        self.released = asyncio.Event()
+        self.of: Counter[str] = Counter()
+
+    async def send(self, access: Access, recipient: Recipient, content: bytes, echo: str) -> Outcome:
+        self.of[access.number_id] += 1
+        if access.number_id in self._silent:
+            await self.released.wait()
+            return Unknown("timeout")
+        return await super().send(access, recipient, content, echo)
 
 
 class House:
@@ -123,3 +141,39 @@ async def test_a_stopped_number_costs_one_call_however_much_waits(tmp_path: Path
         house.clock.advance(1.0)
     # The calls that were under way when the first answer came; after it nothing is tried again.
     assert house.transport.of_sick <= 5
+
+
+async def test_few_busy_numbers_among_many_share_what_gets_free_evenly(tmp_path: Path) -> None:
+    """Two neighbours in the list always have work, and there is room for one call: neither gets more of it."""
+    store, clock = new_store(tmp_path), FakeClock()
+    numbers = [await seed_number(store, suffix=f"{turn:02}") for turn in range(20)]
+    transport = CountingTransport()
+    sender = new_sender(store, transport, clock, in_flight_max=1, per_number_in_flight_max=1)
+    sender._access_of = access_of
+    for number in numbers[3:5]:
+        for turn in range(24):
+            await accept_text(store, number, clock, to=f"+4915{number.number_id[-2:]}{turn:07}")
+    while transport.of.total() < 24:
+        await settle(sender, steps=1)
+        clock.advance(0.1)
+    assert [transport.of[number.number_id] for number in numbers[3:5]] == [12, 12]
+
+
+async def test_silent_numbers_leave_room_however_many_they_are(tmp_path: Path) -> None:
+    store, clock = new_store(tmp_path), FakeClock()
+    numbers = [await seed_number(store, suffix=f"{turn:02}") for turn in range(20)]
+    transport = CountingTransport(frozenset(number.number_id for number in numbers[:2]))
+    sender = new_sender(store, transport, clock, in_flight_max=30, per_number_in_flight_max=26)
+    sender._access_of = access_of
+    for number in numbers[:2]:
+        for turn in range(60):
+            await accept_text(store, number, clock, to=f"+4915{number.number_id[-2:]}{turn:07}")
+    await settle(sender, steps=10)
+    for turn in range(40):
+        await accept_text(store, numbers[5], clock, to=f"+491505{turn:07}")
+    for _ in range(20):
+        await settle(sender, steps=1)
+        clock.advance(0.1)
+    assert [transport.of[number.number_id] for number in (numbers[0], numbers[1], numbers[5])] == [13, 13, 40]
+    transport.released.set()
+    await settle(sender, steps=2)

@@ -108,7 +108,7 @@ class Holding:
 
     @property
     def lanes(self) -> Mapping[str, int]:
-        """Give the lanes to claim from, with their epochs: those first that come first this time."""
+        """Give the lanes to claim from, with their epochs."""
         return self._lanes
 
     def knows(self, number_id: str) -> bool:
@@ -146,10 +146,6 @@ class Holding:
         if did_beat:
             await self._beat()
         await self._hand_over(flying)
-        # Another lane comes first each time: where there is room for a few calls only, lanes that always have work
-        # would else take every place that gets free, and one behind them would never send.
-        if first := next(iter(self._lanes), None):
-            self._lanes[first] = self._lanes.pop(first)
         return did_beat
 
     async def _beat(self) -> None:
@@ -184,11 +180,7 @@ class Holding:
         self._held = held
         latest = self._clock.monotonic() + HAND_OVER_SECONDS
         self._giving_until = {name: self._giving_until.get(name, latest) for name in held.lanes_to_give}
-        order = [
-            *(name for name in self._lanes if name in held.lanes),
-            *(name for name in held.lanes if name not in self._lanes),
-        ]
-        self._lanes = {name: held.lanes[name] for name in order if name not in self._giving_until}
+        self._lanes = {name: epoch for name, epoch in held.lanes.items() if name not in self._giving_until}
         for role in changed:
             role.woken.set()
 

@@ -54,6 +54,8 @@ class Sender:
         # Told of while a claim may be under way: kept apart, or the claim's answer would overwrite the wake-up.
         self._told_of: set[str] = set()
         self._flying: dict[str, int] = {}
+        self._turn = 0
+        self._asked_in: dict[str, int] = {}  # by lane: the turn in which it was asked last
         self._tasks: set[asyncio.Task[None]] = set()
         self.woken = holding.woken
         store.follow(self._told)
@@ -89,7 +91,9 @@ class Sender:
         ready = [n for n in self._epochs if self._is_due(n, now_ms) and self._room(n) > 0]
         if free <= 0 or not ready or not self._holding.may_claim():
             return self._idle_seconds(now_ms)
-        share = max(1, free // len(ready))
+        asked = self._in_turn(ready)[:free]
+        # So many that twice the rest is left, where that can be.
+        share = min(free // len(asked), -(-2 * free // (2 * len(asked) + 1)))
         # The attempt's own lease: its call may take this long to start, and then to end.
         lease_seconds = self._holding.start_seconds + self._holding.call_seconds
         requests = [
@@ -102,14 +106,16 @@ class Sender:
                 now,
                 decide,
             )
-            for number_id in ready[:free]
+            for number_id in asked
         ]
-        self._told_of.difference_update(ready[:free])
+        self._turn += 1
+        self._asked_in.update(dict.fromkeys(asked, self._turn))
+        self._told_of.difference_update(asked)
         try:
             claims: list[Claim] = await self._store.write(claim, requests, late=True)
         except BaseException:
             # Nothing was claimed: who was told of is still to be asked.
-            self._told_of.update(ready[:free])
+            self._told_of.update(asked)
             raise
         for request, answer in zip(requests, claims, strict=True):
             self._note(request, answer)
@@ -124,6 +130,7 @@ class Sender:
             holding.hurry()
         did_beat = await holding.keep(self._flying)
         before, self._epochs = self._epochs, dict(holding.lanes)
+        self._asked_in = {n: turn for n, turn in self._asked_in.items() if n in self._epochs}
         self._told_of &= self._epochs.keys()
         # Other processes accept for our lanes, and their word may be lost: each beat asks every lane.
         for number_id in (
@@ -143,8 +150,17 @@ class Sender:
     def _is_due(self, number_id: str, now_ms: int) -> bool:
         return number_id in self._told_of or self._next_at.get(number_id, 0) <= now_ms
 
+    def _in_turn(self, ready: list[str]) -> list[str]:
+        # Where there is room for a few calls only, lanes that always have work would else take every place that gets
+        # free, and one behind them would never send.
+        return sorted(ready, key=lambda number_id: self._asked_in.get(number_id, 0))
+
     def _room(self, number_id: str) -> int:
-        return self._per_number_max - self._flying.get(number_id, 0)
+        # No lane holds more than twice the calls it leaves free: however many are silent, the next one finds some.
+        # (Dynamic thresholds, as switches share a buffer: Choudhury and Hahne, 1998.)
+        flying = self._flying.get(number_id, 0)
+        free = self._in_flight_max - len(self._tasks)
+        return min(self._per_number_max - flying, -(-(2 * free - flying) // 3))
 
     def _idle_seconds(self, now_ms: int) -> float:
         wait = self._holding.wait_seconds()
