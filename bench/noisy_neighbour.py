@@ -45,9 +45,9 @@ from waypost.store.transaction import Transaction
 
 ROUNDS, ROUNDS_QUICK = 9, 3
 SECONDS, SECONDS_QUICK = 8.0, 2.0
-# What the others send and what the quota allows must leave room on the cores for everything that runs beside: at an even,
-# low rate a message costs a gateway 4 to 6 CPU milliseconds, a refusal half of one; at 100 and 25/s the gateway had 87 %
-# of a core, and what was measured was a line before a full counter (ratio 2.8, 2026-11-23).
+# What the others send and what the quota allows must leave room on the cores for everything that runs beside: at an
+# even, low rate a message costs a gateway 4 to 6 CPU milliseconds, a refusal half of one; at 100 and 25/s the gateway
+# had 87 % of a core, and what was measured was a line before a full counter (ratio 2.8, 2026-11-23).
 OTHERS_PER_S, QUOTA_PER_S, GREEDY_TIMES = 50, 10, 10
 RATIO_GOAL = 1.5
 STEAL_PERCENT_MAX = 5.0

@@ -58,7 +58,7 @@ def test_a_curve_stands_for_every_cost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.full
 def test_a_quick_run_of_several_processes_ends_with_every_published_figure() -> None:
-    figures = figures_of("scale.py", "--rounds", "1", "--no-neighbour")
+    figures = figures_of("scale.py", "--rounds", "1")
     assert set(figures) >= RATES | TAKEOVER
     assert all(figures[name] > 0 for name in RATES)
     assert figures["takeover_lease_s"] / 2 < figures["takeover_p50_s"] < figures["takeover_lease_s"] + 2
