@@ -58,22 +58,30 @@ async def drain(
             "the socket of this machine", "there is nothing to drain; `waypost serve` starts one"
         )
     told = await api.post("/v1/process:drain")
-    if wait_seconds:
+    has_ended = False
+    try:
         async with asyncio.timeout(wait_seconds):
-            while _is_alive(told["process_id"]):  # noqa: ASYNC110 - another process is waited for
+            while not (has_ended := not _is_alive(told["process_id"])):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.05)
+    except TimeoutError:
+        desk.screen.line(f"It still drains after {wait_seconds:g} s." if wait_seconds else "It drains.")
+    else:
+        desk.screen.line("It has drained and ended.")
     if desk.screen.as_json:
         desk.screen.document(told)
-    desk.screen.line("It has drained and ended." if wait_seconds else "It drains.")
-    return None
+    return 0 if has_ended or not wait_seconds else 1
 
 
 def _is_alive(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
+        # One that has ended, and whose parent did not ask how, still has its number.
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:
+        # No such folder on this system; or gone since.
+        return not Path("/proc/self/stat").exists()
 
 
 async def demo(
