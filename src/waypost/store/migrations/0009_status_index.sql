@@ -3,4 +3,4 @@
 CREATE INDEX IF NOT EXISTS messages_by_status ON messages (number_id, status, id)
   WHERE status NOT IN ('accepted', 'sending');
 -- A number's messages, newest first: without it a number that sends little is looked for among all the others'.
-CREATE INDEX IF NOT EXISTS messages_by_number ON messages (number_id, id);
+CREATE INDEX IF NOT EXISTS messages_by_number ON messages (tenant_id, number_id, id);
