@@ -12,6 +12,7 @@ import pytest
 from tests.journeys.house import open_house
 from tests.postgres import Postgres
 from tests.postgres_failures.patient import Patient
+from tests.processes.harness import until
 
 _WRITERS_LOCK = "SELECT pg_advisory_xact_lock(1465481584, 1)"
 _CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'waypost%'"
@@ -113,8 +114,11 @@ async def test_conflicts_the_server_reports_are_tried_again_unseen(patient: Pati
     ):
         await patient.sql(_INJECTED.format(code=code, table=table))
         before = patient.load.answers["503"]
-        await asyncio.sleep(1.0)
-        assert (await patient.sql("SELECT last_value FROM injected"))[0][0] > 7, (code, table)
+
+        async def met() -> bool:
+            return bool((await patient.sql("SELECT last_value FROM injected"))[0][0] > 7)
+
+        await until(met, 15, f"{code} was met at {table}", 0.2)
         assert patient.load.answers["503"] == before, (code, table)
         await patient.sql(_REMOVED.format(table=table))
     await patient.works()

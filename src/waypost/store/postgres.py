@@ -29,6 +29,9 @@ _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 1)"
 # The same lock, held by a session: until it ends nobody else writes.
 HOLD = "SELECT pg_advisory_lock(1465481584, 1)"
 BEGIN_MIGRATION = "BEGIN; SELECT pg_advisory_xact_lock(1465481584, 2)"
+# A step that changes tables in use takes the writers' turn first: it then waits for no half-done transaction of theirs,
+# and none of theirs for it.
+BEGIN_STEP = f"{BEGIN_MIGRATION}; SELECT pg_advisory_xact_lock(1465481584, 1)"
 _CHANNEL = "waypost_commits"
 # PostgreSQL refuses a NOTIFY of 8,000 bytes; the names of this many numbers fit.
 _NUMBERS_A_NOTE_MAX = 200

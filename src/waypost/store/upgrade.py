@@ -121,7 +121,7 @@ def upgrade_of_file(path: Path, migrations: Sequence[Migration] | None = None) -
 @contextmanager
 def upgrade_of_database(url: str, migrations: Sequence[Migration] | None = None) -> Iterator[Upgrade]:
     """Open a shared database for migration, beside its processes; raises `Unavailable`."""
-    from waypost.store.postgres import BEGIN_MIGRATION
+    from waypost.store.postgres import BEGIN_STEP
     from waypost.store.postgres_connection import PostgresConnection, faults_told
 
     with faults_told():
@@ -137,7 +137,7 @@ def upgrade_of_database(url: str, migrations: Sequence[Migration] | None = None)
             def prepare(migration: Migration) -> None:
                 _build_indexes(connection, schema.statements(migration.expand))
 
-            yield Upgrade(connection, BEGIN_MIGRATION, has_meta, connection.translated, migrations, prepare)
+            yield Upgrade(connection, BEGIN_STEP, has_meta, connection.translated, migrations, prepare)
         finally:
             connection.close()
 
