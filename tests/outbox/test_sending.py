@@ -66,6 +66,27 @@ async def test_each_outcome_leads_to_its_status_with_its_reason(house, outcome, 
     assert (message.status, message.reason) == (status, reason)
 
 
+async def test_an_attempt_whose_secret_cannot_be_read_was_not_spoken_and_goes_again(house):
+    store, clock, number = house
+    transport = ScriptedTransport(OK)
+    sender = new_sender(store, transport, clock)
+    readable = sender._access_of
+
+    async def away(number_id):
+        sender._access_of = readable
+        raise Unavailable("the database is away", code="database_unreachable")
+
+    sender._access_of = away
+    message_id = await accept_text(store, number, clock)
+    for _ in range(6):
+        await settle(sender)
+        clock.advance(10)
+
+    assert await status_of(store, number, message_id) == "sent"
+    assert len(transport.spoken) == 1
+    assert "message.unknown" not in await kinds_of(store, number, message_id)
+
+
 async def test_a_stumble_is_tried_again_with_a_new_attempt_id_until_it_succeeds(house):
     store, clock, number = house
     transport = ScriptedTransport(STUMBLE, STUMBLE, OK)

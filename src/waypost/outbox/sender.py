@@ -27,7 +27,12 @@ from waypost.store.outcomes import Answered, Recovery, record_outcomes, recover
 from waypost.transports.base import Access, Recipient, Transport
 
 log = structlog.get_logger("waypost.outbox")
-_NOT_SPOKEN = Failed(None, "retry", "not spoken", "the lease ended before the call could begin")
+_NOT_SPOKEN = Failed(
+    None,
+    "retry",
+    "not spoken",
+    "it was not said: its lease, or the database, was gone before the call could begin",
+)
 
 
 class Sender:
@@ -187,6 +192,12 @@ class Sender:
         kind: Literal["phone", "bsuid"] = "bsuid" if claimed.recipient_kind == "bsuid" else "phone"
         try:
             access = await self._access_of(claimed.number_id)
+        except Unavailable as fault:
+            # The store is away, and the number's secret with it: nothing was said.
+            log.warning("attempt_not_spoken", attempt_id=claimed.attempt_id, code=fault.code)
+            await self._record(claimed, _NOT_SPOKEN)
+            return
+        try:
             # A slow commit, or a pause of the whole process, may have eaten the time to start. Nothing may be awaited
             # between the last look at the clock and the call.
             while not self._holding.may_call(claimed.number_id, epoch, claimed_at):
