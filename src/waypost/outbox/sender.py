@@ -135,7 +135,8 @@ class Sender:
             holding.hurry()
         did_beat = await holding.keep(self._flying)
         before, self._epochs = self._epochs, dict(holding.lanes)
-        self._asked_in = {n: turn for n, turn in self._asked_in.items() if n in self._epochs}
+        for gone in before.keys() - self._epochs.keys():
+            self._asked_in.pop(gone, None)
         self._told_of &= self._epochs.keys()
         # Other processes accept for our lanes, and their word may be lost: each beat asks every lane.
         for number_id in (

@@ -44,7 +44,7 @@ from waypost.store.callback_messages import apply_identity, apply_message
 from waypost.store.callback_sources import NotApplied, Sources
 from waypost.store.contact_search import owners_of
 from waypost.store.receipts import ReceiptItem, apply_receipts
-from waypost.store.transaction import Transaction, rows_in
+from waypost.store.transaction import Transaction
 
 
 class ParsedCallback(Struct, frozen=True):
@@ -84,7 +84,7 @@ def apply_callbacks(tx: Transaction, pages: Sequence[ParsedPage]) -> Sequence[Ap
 
 def _still_to_read(tx: Transaction, page: ParsedPage) -> ParsedPage:
     wanted = [callback.id for callback in page.callbacks]
-    rows = rows_in(tx, "SELECT id FROM callbacks WHERE state = 'stored' AND id IN (%s)", wanted)
+    rows = tx.rows_in("SELECT id FROM callbacks WHERE state = 'stored' AND id IN (%s)", wanted)
     stored = {row[0] for row in rows}
     if len(stored) == len(wanted):
         return page

@@ -17,7 +17,7 @@ from waypost.domain.decisions import Allow, Decision, Facts, Hold, Refuse
 from waypost.domain.statuses import Command, Status, after
 from waypost.domain.times import from_ms, to_ms
 from waypost.store.lines import IN_LINE, block_ms, is_behind, promote
-from waypost.store.transaction import Line, Row, Transaction, rows_in
+from waypost.store.transaction import Line, Row, Transaction
 from waypost.store.withdrawn import IS_NOT_REPLAYED, WIDEST_PURPOSE
 
 
@@ -135,7 +135,7 @@ class _Writes:
 
 
 def _claim(tx: Transaction, requests: Sequence[ClaimRequest]) -> list[Claim]:
-    lanes = {row[0]: row for row in rows_in(tx, _LANES, [request.number_id for request in requests])}
+    lanes = {row[0]: row for row in tx.rows_in(_LANES, [request.number_id for request in requests])}
     answers: dict[str, Claim] = {}
     opened: list[_Opened] = []
     for request in requests:
@@ -157,7 +157,7 @@ def _claim(tx: Transaction, requests: Sequence[ClaimRequest]) -> list[Claim]:
             arrival = pace.spend(lane.rate, lane.arrival, now_us, len(lane.claimed))
             writes.paces.append((f"n:{lane.request.number_id}", arrival))
     writes.flush(tx)
-    times = {row[0]: row[1:] for row in rows_in(tx, _NEXT, [lane.request.number_id for lane in opened])}
+    times = {row[0]: row[1:] for row in tx.rows_in(_NEXT, [lane.request.number_id for lane in opened])}
     for lane in opened:
         number_id = lane.request.number_id
         earliest = min((at for at in times[number_id] if at is not None), default=IN_LINE)

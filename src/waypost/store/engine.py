@@ -5,6 +5,7 @@ batch that fails is split until the culprit stands alone; a fault outside (a ful
 it as `Unavailable`, nothing is half written, and the next batch tries again by itself.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -69,7 +70,7 @@ def single(change: Callable[[Transaction, Any], Any]) -> Operation:
     return operation
 
 
-class Engine:
+class Engine(ABC):
     """One database, and this process's only way to change it.
 
     `shared`: other processes may be changing it too. `owner` names this life of this process, `timeline` this life of
@@ -95,8 +96,9 @@ class Engine:
                 write.result = fault or error
         return []
 
+    @abstractmethod
     def _attempt(self, writes: Sequence[Write]) -> Committed:
-        return self._commit(self._run(self._begin(), writes))
+        """Run `writes` in one transaction that nobody else writes beside, and make it durable."""
 
     def _run(self, connection: Connection, writes: Sequence[Write]) -> Transaction:
         groups: dict[Operation, list[Write]] = {}
@@ -120,31 +122,23 @@ class Engine:
 
     def heard(self, seconds: float) -> list[Committed]:
         """Wait up to `seconds` for commits of other processes; raises `Unavailable`."""
-        raise NotImplementedError
+        raise TypeError("only processes of a shared database hear of each other")
 
+    @abstractmethod
     def reading(self) -> Reading:
         """Open a connection of its own for queries; one thread at a time may use it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the database."""
-        raise NotImplementedError
 
-    def _begin(self) -> Connection:
-        """Begin the one transaction that may change anything now."""
-        raise NotImplementedError
-
-    def _commit(self, tx: Transaction) -> Committed:
-        """Make it durable; from here on it is true."""
-        raise NotImplementedError
-
+    @abstractmethod
     def _rollback(self) -> None:
         """Take back what is not committed; nothing when there is nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fault_of(self, error: Exception) -> Unavailable | None:
         """Say which fault outside `error` is; None for a culprit among the writes."""
-        raise NotImplementedError
 
 
 def brought(tx: Transaction) -> Committed:

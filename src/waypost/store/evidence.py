@@ -15,7 +15,7 @@ from waypost.domain.outcomes import Failed
 from waypost.domain.statuses import Evidence, Status, after
 from waypost.domain.times import from_ms
 from waypost.store.lines import promote_all
-from waypost.store.transaction import Line, Row, Transaction, rows_in
+from waypost.store.transaction import Line, Row, Transaction
 
 encode_json = msgspec.json.encode
 ReceiptStatus = Literal["sent", "delivered", "read", "played", "failed"]
@@ -73,13 +73,13 @@ class Bench:
         self.by_provider_id: dict[str, AttemptState] = {}
         self.messages: dict[str, MessageState] = {}
         self.freed: set[tuple[str, str]] = set()
-        for row in rows_in(tx, _LOAD_ATTEMPTS, attempt_ids):
+        for row in tx.rows_in(_LOAD_ATTEMPTS, attempt_ids):
             self._keep(AttemptState(*row))
         missing = [p for p in provider_ids if p not in self.by_provider_id]
-        for row in rows_in(tx, _LOAD_BY_PROVIDER_ID, missing):
+        for row in tx.rows_in(_LOAD_BY_PROVIDER_ID, missing):
             if row[0] not in self.attempts:
                 self._keep(AttemptState(*row))
-        for row in rows_in(tx, _LOAD_MESSAGES, {a.message_id for a in self.attempts.values()}):
+        for row in tx.rows_in(_LOAD_MESSAGES, {a.message_id for a in self.attempts.values()}):
             self.messages[row[0]] = MessageState(*row)
 
     def _keep(self, attempt: AttemptState) -> None:

@@ -137,13 +137,7 @@ class Search(Struct, frozen=True):
     until: datetime | None = None
 
 
-_OF_PROVIDER_ID = (
-    "SELECT m.id FROM attempts a JOIN messages m ON m.id = a.message_id WHERE a.provider_message_id = ?"
-)
-_NEWEST = " ORDER BY m.id DESC LIMIT ?"
-_OF_CONTACT = "SELECT m.id FROM messages m WHERE m.contact_id = ?"
-_OF_ONE_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ?"
-_OF_TENANT = "SELECT m.id FROM messages m WHERE m.tenant_id = ?"
+_NEWEST = "ORDER BY m.id DESC LIMIT ?"
 # Each in the words of a partial index; the status written out, so that PostgreSQL's planner knows how rare it is.
 _OF_NUMBER = "SELECT m.id FROM messages m WHERE m.number_id = ? AND m.status = '{status}' AND m.status"
 _OF_NUMBER_BY_STATUS: dict[Status, str] = {
@@ -162,55 +156,46 @@ def search(reading: Reading, wish: Search) -> list[Message]:
 
 
 def _ids(reading: Reading, wish: Search) -> set[str]:
-    left: dict[str, Any] = {"m.type = ?": wish.type}
-    if wish.provider_message_id is not None:
-        start, key = _OF_PROVIDER_ID, wish.provider_message_id
-        left |= {"m.tenant_id = ?": wish.tenant_id, "m.contact_id = ?": wish.contact_id}
-    elif wish.contact_id is not None:
-        start, key = _OF_CONTACT, wish.contact_id
-        left |= {"m.tenant_id = ?": wish.tenant_id}
-    elif wish.statuses:
-        return _of_numbers(reading, wish, left)
-    elif wish.number_id is not None:
-        start, key = _OF_ONE_NUMBER, wish.number_id
-        left |= {"m.tenant_id = ?": wish.tenant_id}
-    else:
-        start, key = _OF_TENANT, wish.tenant_id
-    left |= {"m.number_id = ?": wish.number_id}
-    of_statuses = ""
-    if wish.statuses:
-        # Written out, not marked: a closed set of words of our own.
-        of_statuses = " AND m.status IN ({})".format(", ".join(f"'{status}'" for status in wish.statuses))
-    sql, values = _narrowed(start + of_statuses, wish, left)
+    narrowed, values = _where(
+        ("m.id < ?", wish.cursor),
+        ("m.id >= ?", _id_at(wish.since)),
+        ("m.id < ?", _id_at(wish.until)),
+        ("m.type = ?", wish.type),
+    )
+    whose, keys = _where(
+        ("m.tenant_id = ?", wish.tenant_id),
+        ("m.number_id = ?", wish.number_id),
+        ("m.contact_id = ?", wish.contact_id),
+        ("a.provider_message_id = ?", wish.provider_message_id),
+    )
+    if wish.statuses and wish.contact_id is None and wish.provider_message_id is None:
+        return _of_statuses(reading, wish, narrowed, values)
+    # Written out, not marked: a closed set of words of our own.
+    statuses = ", ".join(f"'{status}'" for status in wish.statuses)
+    where = f"WHERE TRUE{whose}{narrowed}" + (f" AND m.status IN ({statuses})" if statuses else "")
     if wish.provider_message_id is not None:
         # Few messages have one provider's id; asked for in order, every message would be looked at for it.
-        sql, values = sql.removesuffix(_NEWEST), values[:-1]
-    return {row[0] for row in reading.rows(sql, (key, *values))}
+        sql = f"SELECT m.id FROM attempts a JOIN messages m ON m.id = a.message_id {where}"
+        return {row[0] for row in reading.rows(sql, (*keys, *values))}
+    rows = reading.rows(f"SELECT m.id FROM messages m {where} {_NEWEST}", (*keys, *values, wish.limit))
+    return {row[0] for row in rows}
 
 
-def _of_numbers(reading: Reading, wish: Search, left: dict[str, Any]) -> set[str]:
+def _of_statuses(reading: Reading, wish: Search, narrowed: str, values: list[Any]) -> set[str]:
     """Look up each status of each number where an index ends in the id, or what is open: a number is one tenant's."""
     rows = reading.rows("SELECT id FROM numbers WHERE tenant_id = ?", (wish.tenant_id,))
-    numbers = [row[0] for row in rows if wish.number_id in (None, row[0])]
-    asked: dict[str, list[tuple[Any, ...]]] = {}
+    asked = [(row[0], *values, wish.limit) for row in rows if wish.number_id in (None, row[0])]
+    found: set[str] = set()
     for status in wish.statuses:
         start = _OF_NUMBER_BY_STATUS.get(status, _OF_NUMBER_ELSE).format(status=status)
-        sql, values = _narrowed(start, wish, left)
-        asked[sql] = [(number_id, *values) for number_id in numbers]
-    return {row[0] for sql, each in asked.items() for row in reading.rows_for_each(sql, each)}
+        found.update(row[0] for row in reading.rows_for_each(f"{start}{narrowed} {_NEWEST}", asked))
+    return found
 
 
-def _narrowed(sql: str, wish: Search, left: dict[str, Any]) -> tuple[str, list[Any]]:
-    conditions = {
-        "m.id < ?": wish.cursor,
-        "m.id >= ?": _id_at(wish.since),
-        # The cursor's condition again, under a name of its own.
-        "m.id  < ?": _id_at(wish.until),
-        **left,
-    }
-    asked = {text: value for text, value in conditions.items() if value is not None}
-    where = "".join(f" AND {text}" for text in asked)
-    return f"{sql}{where}{_NEWEST}", [*asked.values(), wish.limit]
+def _where(*conditions: tuple[str, Any]) -> tuple[str, list[Any]]:
+    """Give those conditions that have a value, each behind an AND, and the values."""
+    asked = [(text, value) for text, value in conditions if value is not None]
+    return "".join(f" AND {text}" for text, _ in asked), [value for _, value in asked]
 
 
 def _id_at(at: datetime | None) -> str | None:

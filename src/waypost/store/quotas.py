@@ -15,7 +15,7 @@ from waypost.domain import pace
 from waypost.domain.errors import Busy, NotFound
 from waypost.domain.times import to_ms
 from waypost.store.engine import single
-from waypost.store.transaction import Line, Reading, Row, Transaction, rows_in
+from waypost.store.transaction import Line, Reading, Row, Transaction
 
 QuotaScope = Literal["tenant", "number"]
 _PREFIX: dict[QuotaScope, str] = {"tenant": "t:", "number": "n:"}
@@ -78,7 +78,7 @@ class Spending:
         self._rates: dict[str, pace.Rate] = {}
         self._arrivals: dict[str, int] = {}
         self._spent: set[str] = set()
-        for key, per_second, burst, arrival in rows_in(tx, _KNOWN, keys):
+        for key, per_second, burst, arrival in tx.rows_in(_KNOWN, keys):
             self._rates[key] = pace.Rate(max(1, 1_000_000 // per_second), burst)
             self._arrivals[key] = arrival or 0
 

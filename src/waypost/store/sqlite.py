@@ -16,8 +16,8 @@ from waypost.domain.ids import IdSource
 from waypost.store import schema
 from waypost.store.codec import Codec
 from waypost.store.connection import Row
-from waypost.store.engine import Committed, Engine, brought
-from waypost.store.transaction import Reading, Transaction, in_powers_of_two
+from waypost.store.engine import Committed, Engine, Write, brought
+from waypost.store.transaction import Reading, in_powers_of_two
 
 R = TypeVar("R")
 # SQLite's change log names a WAL-reset corruption fixed in 3.51.3: an older library is refused.
@@ -198,11 +198,9 @@ class SqliteEngine(Engine):
             raise
         super().__init__(codec, ids, str(self._meta("timeline")), owner)
 
-    def _begin(self) -> SqliteConnection:
+    def _attempt(self, writes: Sequence[Write]) -> Committed:
         self._writer.execute("BEGIN IMMEDIATE")
-        return self._connection
-
-    def _commit(self, tx: Transaction) -> Committed:
+        tx = self._run(self._connection, writes)
         self._writer.execute("COMMIT")
         return brought(tx)
 

@@ -173,8 +173,3 @@ def in_powers_of_two(items: Sequence[T], most: int = 64) -> Iterator[Sequence[T]
         size = min(most, 1 << (len(items) - start).bit_length() - 1)
         yield items[start : start + size]
         start += size
-
-
-def rows_in(reading: Reading, sql: str, keys: Iterable[str]) -> list[Row]:
-    """Run `sql`, which has `IN (%s)`, for all keys, many at once."""
-    return reading.rows_in(sql, keys)

@@ -15,7 +15,7 @@ from waypost.domain.withdrawals import Copied, Purpose, Source
 from waypost.store import contact_search, contacts, withdrawn
 from waypost.store.contacts import AliasSeen
 from waypost.store.engine import single
-from waypost.store.transaction import Line, Reading, Transaction, in_powers_of_two, rows_in
+from waypost.store.transaction import Line, Reading, Transaction, in_powers_of_two
 
 _COLUMNS = "id, tenant_id, contact_id, purpose, source, reason, withdrew_at, recorded_at"
 
@@ -144,8 +144,7 @@ def uncopied(reading: Reading, limit: int) -> list[Copied]:
 
 def copies(reading: Reading, withdrawal_ids: Sequence[str]) -> list[Copied]:
     """Give those of these withdrawals that are not known to be in the second place, as it keeps them."""
-    rows = rows_in(
-        reading,
+    rows = reading.rows_in(
         "SELECT w.id, w.tenant_id, w.purpose, w.withdrew_at, a.blind_index FROM uncopied_withdrawals u"
         " JOIN withdrawals w ON w.id = u.withdrawal_id"
         " LEFT JOIN aliases a ON a.contact_id = w.contact_id AND a.tenant_id = w.tenant_id AND a.valid_to IS NULL"
@@ -178,8 +177,8 @@ def replay(tx: Transaction, item: Replay) -> int:
     """Apply what the second place has and the store has not; gives how many that were."""
     known = {
         row[0]
-        for row in rows_in(
-            tx, "SELECT id FROM withdrawals WHERE id IN (%s)", [entry.id for entry in item.entries]
+        for row in tx.rows_in(
+            "SELECT id FROM withdrawals WHERE id IN (%s)", [entry.id for entry in item.entries]
         )
     }
     fresh = {entry.id: entry for entry in item.entries if entry.id not in known}
