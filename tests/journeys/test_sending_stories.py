@@ -1,9 +1,12 @@
 """Stories of sending: what a caller does, what the phone shows, what the timeline tells."""
 
 import asyncio
+import http.client
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.journeys.house import House
@@ -175,3 +178,37 @@ async def test_a_failed_message_names_the_provider_code(house: House) -> None:
     house.phone(person).behaviour.on_whatsapp = False
     detail = await house.status(await house.send(person), "failed")
     assert detail["message"]["failure"]["code"] == 131026
+
+
+async def test_a_flood_is_turned_away_on_a_connection_that_stays_good(house: House) -> None:
+    """Its bodies, large ones too, are not read; what comes after them on the same connection is understood."""
+    operator = house.gateway.operator()
+    quota = {"accepts_per_second": 1, "burst": 1}
+    assert (await operator.call("PUT", "/v1/quotas/tenant", quota)).status == 200
+    try:
+        answers = await asyncio.to_thread(_over_one_connection, house, [house.person() for _ in range(12)])
+    finally:
+        lifted = {"accepts_per_second": None, "burst": None}
+        assert (await operator.call("PUT", "/v1/quotas/tenant", lifted)).status == 200
+        await operator.close()
+    assert answers[0] == 202
+    assert answers[1:-1].count(429) >= 9
+    assert answers[-1] == 200, "the list, asked for last"
+
+
+def _over_one_connection(house: House, people: list[str]) -> list[int]:
+    url = urlsplit(house.api.base)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+    headers = {"Authorization": house.api.http.headers["Authorization"], "Content-Type": "application/json"}
+    answers = []
+    for person in people:
+        body = json.dumps(house.draft(person, "x" * 4_000, metadata={"padding": "y" * 500}))
+        connection.request("POST", "/v1/messages", body, headers | {"Idempotency-Key": uuid.uuid4().hex})
+        answer = connection.getresponse()
+        answer.read()
+        assert connection.sock is not None, "the connection was closed"
+        answers.append(answer.status)
+    connection.request("GET", "/v1/messages?limit=1", headers=headers)
+    answers.append(connection.getresponse().status)
+    connection.close()
+    return answers

@@ -87,6 +87,7 @@ class Load:
             return False
         self.answers[str(reply.status)] += 1
         if reply.status != 202:
+            self.answers[str(reply.body.get("code"))] += 1
             if reply.status not in (409, 429, 503):
                 self.contradictions.append(f"{key}: HTTP {reply.status}: {reply.body}")
             return False
