@@ -101,7 +101,8 @@ async def _storm(cluster: Cluster, run: Run, storm: Storm, fates: Fates) -> None
                 await returns.pop(turn)
             # One at least stays: with nobody alive nothing is proved about taking over.
             alive = sorted(cluster.owners.keys() - returns.keys())
-            if len(alive) < 2 or not cluster.postgres.is_running:
+            # A server that has just been started recovers first: who held what cannot be asked for yet.
+            if len(alive) < 2 or not await asyncio.to_thread(cluster.database_answers):
                 continue
             turn, away = run.chance.choice(alive), run.chance.uniform(*_AWAY_SECONDS)
             if len(deaths) % _PAUSED_EVERY == 3:
