@@ -133,8 +133,8 @@ class _Explained:
 _PAST = """
 INSERT INTO messages (id, tenant_id, number_id, contact_id, content_id, type, rank, recipient_kind, recipient, status,
                       on_unknown, attempts, not_before, due_at, expires_at, version, accepted_at, changed_at)
-SELECT 'msg_0' || s.n, 'ten_1', 'num_' || (s.n & 1), 'con_' || (s.n & 63), 'cnt_0' || s.n, 'text', 1, 'phone', '',
-       'delivered', 'wait', 1, s.n, s.n, s.n, 3, s.n, s.n FROM SERIES
+SELECT 'msg_0' || s.n, 'ten_' || (1 + s.n % 3), 'num_' || (s.n & 1), 'con_' || (s.n & 63), 'cnt_0' || s.n, 'text', 1,
+       'phone', '', 'delivered', 'wait', 1, s.n, s.n, s.n, 3, s.n, s.n FROM SERIES
 """, """
 INSERT INTO attempts (id, tenant_id, message_id, number_id, ordinal, epoch, state, started_at, lease_until,
                       provider_message_id)
