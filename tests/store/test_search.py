@@ -138,10 +138,10 @@ SELECT 'msg_0' || s.n, 'ten_' || (1 + s.n % 3), 'num_' || (s.n & 1), 'con_' || (
 """, """
 INSERT INTO attempts (id, tenant_id, message_id, number_id, ordinal, epoch, state, started_at, lease_until,
                       provider_message_id)
-SELECT 'att_0' || s.n, 'ten_1', 'msg_0' || s.n, 'num_1', 1, 1, 'sent', 0, 0, 'wamid.' || s.n FROM SERIES
+SELECT 'att_0' || s.n, 'ten_' || (1 + s.n % 3), 'msg_0' || s.n, 'num_1', 1, 1, 'sent', 0, 0, 'wamid.' || s.n FROM SERIES
 """, """
 INSERT INTO journal (position, timeline, tenant_id, kind, aggregate_id, version, actor, facts, at)
-SELECT 100 + s.n, 't1', 'ten_1', 'message.delivered', 'msg_0' || s.n, 1, 'meta', '{}', s.n FROM SERIES
+SELECT 100 + s.n, 't1', 'ten_' || (1 + s.n % 3), 'message.delivered', 'msg_0' || s.n, 1, 'meta', '{}', s.n FROM SERIES
 """  # fmt: skip
 _SERIES = {
     "sqlite": "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000) SELECT n FROM c) s",
